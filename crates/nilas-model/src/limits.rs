@@ -1,0 +1,73 @@
+//! Every limit, with its unit in its name. AWS's own values are the defaults; see
+//! <https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>.
+
+/// Largest synchronous invocation request, bytes.
+pub const SYNC_PAYLOAD_BYTES_MAX: usize = 6_291_456;
+/// Largest synchronous invocation response, bytes. AWS's message for it says 6291556: 100 bytes more than the request.
+pub const SYNC_RESPONSE_BYTES_MAX: usize = 6_291_556;
+/// Largest asynchronous invocation request, bytes.
+pub const ASYNC_PAYLOAD_BYTES_MAX: usize = 1_048_576;
+/// Largest deployment package sent in a request, bytes, zipped.
+pub const ZIPPED_BYTES_MAX: u64 = 52_428_800;
+/// Largest deployment package with its layers, bytes, unzipped.
+pub const UNZIPPED_BYTES_MAX: u64 = 262_144_000;
+/// Most entries in a deployment package. AWS names no figure; this one bounds the inodes an archive can take.
+pub const PACKAGE_ENTRIES_MAX: usize = 100_000;
+/// Largest CreateFunction or UpdateFunctionCode request body, bytes.
+pub const CONTROL_BODY_BYTES_MAX: usize = 70_167_211;
+/// Environment variables of a function, bytes of their compact JSON.
+pub const ENVIRONMENT_BYTES_MAX: usize = 4_096;
+
+/// Memory of a function, MiB.
+pub const MEMORY_MIB_MIN: u32 = 128;
+pub const MEMORY_MIB_MAX: u32 = 10_240;
+/// Memory that buys one whole CPU, MiB.
+pub const MEMORY_MIB_PER_CPU: u32 = 1_769;
+/// Timeout of a function, seconds.
+pub const TIMEOUT_S_MIN: u32 = 1;
+pub const TIMEOUT_S_MAX: u32 = 900;
+pub const TIMEOUT_S_DEFAULT: u32 = 3;
+/// `/tmp` of a function, MiB.
+pub const EPHEMERAL_MIB_MIN: u32 = 512;
+pub const EPHEMERAL_MIB_MAX: u32 = 10_240;
+/// Tags of one resource.
+pub const TAGS_MAX: usize = 50;
+/// Layers of one function.
+pub const LAYERS_MAX: usize = 5;
+
+/// Concurrent executions of the account.
+pub const CONCURRENT_EXECUTIONS_DEFAULT: u32 = 1_000;
+/// Init phase, milliseconds; see "Lambda execution environment lifecycle".
+pub const INIT_MS_MAX: u64 = 10_000;
+/// Grace for a runtime with extensions at shutdown, milliseconds.
+pub const SHUTDOWN_MS_MAX: u64 = 2_000;
+/// Idle time after which an environment is stopped, milliseconds.
+pub const IDLE_MS_MAX_DEFAULT: u64 = 300_000;
+/// Age after which an environment is stopped once idle, milliseconds.
+pub const AGE_MS_MAX_DEFAULT: u64 = 4 * 3_600_000;
+/// Idle time before an environment is frozen, milliseconds: a busy one never pays for a freeze.
+pub const FREEZE_AFTER_MS_DEFAULT: u64 = 5;
+
+/// Processes and threads of one environment, as AWS's RLIMIT_NPROC is 742 less what the platform runs.
+pub const PROCESSES_MAX: u32 = 1_024;
+/// Open files of one environment.
+pub const FILES_MAX: u64 = 1_024;
+
+/// Log tail returned by Invoke with LogType=Tail, bytes.
+pub const LOG_TAIL_BYTES_MAX: usize = 4_096;
+/// One log event, bytes; a longer line is cut into several events. CloudWatch takes 1 MiB events.
+pub const LOG_EVENT_BYTES_MAX: usize = 262_144;
+
+/// Body of a Runtime API request other than a response, bytes.
+pub const RUNTIME_API_ERROR_BYTES_MAX: usize = 262_144;
+
+/// Header bytes of one request.
+pub const HEADER_BYTES_MAX: usize = 65_536;
+/// Connections open at once.
+pub const CONNECTIONS_MAX: usize = 10_000;
+/// Time a client may take to send its headers, milliseconds.
+pub const HEADER_READ_MS_MAX: u64 = 30_000;
+
+const _: () = assert!(SYNC_PAYLOAD_BYTES_MAX < SYNC_RESPONSE_BYTES_MAX);
+const _: () = assert!(ZIPPED_BYTES_MAX < UNZIPPED_BYTES_MAX);
+const _: () = assert!(LOG_TAIL_BYTES_MAX < LOG_EVENT_BYTES_MAX);

@@ -1,0 +1,316 @@
+//! Names and ARNs, parsed once: holding a value of these types is proof that it is well-formed.
+//!
+//! Patterns: <https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html> and `facts/` recordings.
+
+use std::fmt;
+
+/// A 12-digit account number.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountId(String);
+
+impl AccountId {
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let valid = text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit());
+        if valid { Ok(Self(text.to_owned())) } else { Err(NameError::Account(text.to_owned())) }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A region, such as `us-east-1`. Any well-formed region is served.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Region(String);
+
+impl Region {
+    /// `((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})`
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        if is_region(text) { Ok(Self(text.to_owned())) } else { Err(NameError::Region(text.to_owned())) }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A function's bare name: `[a-zA-Z0-9-_]+`. Reads also allow dots, which name nothing that exists.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FunctionName(String);
+
+impl FunctionName {
+    /// The pattern of read operations, which is the widest: CreateFunction checks its own narrower one.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let valid = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        if valid { Ok(Self(text.to_owned())) } else { Err(NameError::Function(text.to_owned())) }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What comes after the function in an ARN, or in `Qualifier`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Qualifier {
+    Latest,
+    Version(u64),
+    /// Any other legal text, `$latest` included: legal, and unknown.
+    Alias(String),
+}
+
+impl Qualifier {
+    /// `\$(LATEST(\.PUBLISHED)?)|[a-zA-Z0-9-_$]+`, at most 128 characters.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'$');
+        if text == "$LATEST" {
+            return Ok(Self::Latest);
+        }
+        if text == "$LATEST.PUBLISHED" {
+            return Ok(Self::Alias(text.to_owned()));
+        }
+        if text.is_empty() || text.len() > 128 || !text.bytes().all(legal) {
+            return Err(NameError::Qualifier(text.to_owned()));
+        }
+        match text.parse::<u64>() {
+            Ok(number) if !text.starts_with('0') && !text.starts_with('+') => Ok(Self::Version(number)),
+            _ => Ok(Self::Alias(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Qualifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Latest => f.write_str("$LATEST"),
+            Self::Version(number) => write!(f, "{number}"),
+            Self::Alias(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A resolved version: never an alias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Version {
+    Latest,
+    Published(u64),
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Latest => f.write_str("$LATEST"),
+            Self::Published(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+/// One (function, version) of one account and region.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FunctionKey {
+    pub account: AccountId,
+    pub region: Region,
+    pub name: FunctionName,
+    pub version: Version,
+}
+
+/// `arn:aws:lambda:REGION:ACCOUNT:function:NAME[:QUALIFIER]`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FunctionArn {
+    pub region: Region,
+    pub account: AccountId,
+    pub name: FunctionName,
+    pub qualifier: Option<Qualifier>,
+}
+
+impl fmt::Display for FunctionArn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { region, account, name, qualifier } = self;
+        write!(f, "arn:aws:lambda:{}:{}:function:{}", region.as_str(), account.as_str(), name.as_str())?;
+        match qualifier {
+            Some(qualifier) => write!(f, ":{qualifier}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The `FunctionName` member of a request in any form AWS takes: name, partial ARN or ARN, with or without qualifier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FunctionRef {
+    pub region: Option<Region>,
+    pub account: Option<AccountId>,
+    pub name: FunctionName,
+    pub qualifier: Option<Qualifier>,
+}
+
+impl FunctionRef {
+    /// `(arn:(aws[a-zA-Z-]*)?:lambda:)?(REGION:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_\.]+)(:(\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9-_]+))?`
+    ///
+    /// `text` is already percent-decoded.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        let malformed = || NameError::Reference(text.to_owned());
+        let mut parts: Vec<&str> = text.split(':').collect();
+        if parts.len() >= 3 && parts[0] == "arn" && is_partition(parts[1]) && parts[2] == "lambda" {
+            parts.drain(..3);
+            // After the prefix a whole ARN must name a function; `arn:aws:lambda:f` fits the pattern all the same.
+        }
+        let mut region = None;
+        if parts.len() > 1 && is_region(parts[0]) {
+            region = Some(Region::parse(parts.remove(0))?);
+        }
+        let mut account = None;
+        if parts.len() > 1
+            && let Ok(id) = AccountId::parse(parts[0])
+        {
+            account = Some(id);
+            parts.remove(0);
+        }
+        // `function:f` is a function `f`; a lone `function`, or `function:` already eaten, is a name.
+        if parts.len() > 1 && parts[0] == "function" {
+            parts.remove(0);
+        }
+        let (name, qualifier) = match parts.as_slice() {
+            [name] => (name, None),
+            [name, qualifier] => (name, Some(*qualifier)),
+            _ => return Err(malformed()),
+        };
+        let name = FunctionName::parse(name).map_err(|_| malformed())?;
+        let qualifier = match qualifier {
+            None => None,
+            Some("$LATEST") => Some(Qualifier::Latest),
+            Some(text) if !text.contains('$') || text == "$LATEST.PUBLISHED" => {
+                Some(Qualifier::parse(text).map_err(|_| malformed())?)
+            }
+            Some(_) => return Err(malformed()),
+        };
+        Ok(Self { region, account, name, qualifier })
+    }
+}
+
+/// The id of one invocation, a UUID, also in `x-amzn-RequestId`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestId(uuid::Uuid);
+
+impl RequestId {
+    pub fn random() -> Self {
+        Self(uuid::Uuid::new_v4())
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        uuid::Uuid::try_parse(text).ok().map(Self)
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
+/// The id of one environment: 32 hex digits, as in log stream names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EnvironmentId(u128);
+
+impl EnvironmentId {
+    pub fn random() -> Self {
+        Self(uuid::Uuid::new_v4().as_u128())
+    }
+
+    /// For simulators: ids that count up.
+    pub fn from_number(number: u128) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Display for EnvironmentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    #[error("not an account id: {0}")]
+    Account(String),
+    #[error("not a region: {0}")]
+    Region(String),
+    #[error("not a function name: {0}")]
+    Function(String),
+    #[error("not a qualifier: {0}")]
+    Qualifier(String),
+    #[error("not a function name or ARN: {0}")]
+    Reference(String),
+}
+
+fn is_partition(text: &str) -> bool {
+    text.strip_prefix("aws").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-'))
+}
+
+fn is_region(text: &str) -> bool {
+    let text = text.strip_prefix("eusc-").unwrap_or(text);
+    let parts: Vec<&str> = text.split('-').collect();
+    let (country, middle, place, number) = match parts.as_slice() {
+        [country, place, number] => (*country, None, *place, *number),
+        [country, middle, place, number] => (*country, Some(*middle), *place, *number),
+        _ => return false,
+    };
+    let lower = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase());
+    let middle_fits = middle.is_none_or(|m| m == "gov" || (m.starts_with("iso") && m.len() <= 4 && lower(m)));
+    country.len() == 2
+        && lower(country)
+        && middle_fits
+        && !place.is_empty()
+        && lower(place)
+        && number.len() == 1
+        && number.bytes().all(|b| b.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Option<(Option<&str>, Option<&str>, &str, Option<&str>)>) {
+        let parsed = FunctionRef::parse(text).ok();
+        let seen = parsed.as_ref().map(|r| {
+            (
+                r.region.as_ref().map(Region::as_str),
+                r.account.as_ref().map(AccountId::as_str),
+                r.name.as_str(),
+                r.qualifier.as_ref().map(Qualifier::to_string),
+            )
+        });
+        let expected = expected.map(|(region, account, name, q)| (region, account, name, q.map(str::to_owned)));
+        assert_eq!(seen, expected, "{text}");
+    }
+
+    #[test]
+    fn takes_every_form_of_function_name() {
+        let arn = "arn:aws:lambda:us-east-1:000000000000:function:f";
+        check("f", Some((None, None, "f", None)));
+        check("1_hello_world", Some((None, None, "1_hello_world", None)));
+        check("f:live", Some((None, None, "f", Some("live"))));
+        check("f:7", Some((None, None, "f", Some("7"))));
+        check("f:$LATEST", Some((None, None, "f", Some("$LATEST"))));
+        check("function:f:3", Some((None, None, "f", Some("3"))));
+        check("000000000000:function:f", Some((None, Some("000000000000"), "f", None)));
+        check(arn, Some((Some("us-east-1"), Some("000000000000"), "f", None)));
+        check(&format!("{arn}:live"), Some((Some("us-east-1"), Some("000000000000"), "f", Some("live"))));
+        check("arn:aws-us-gov:lambda:us-gov-west-1:000000000000:function:f", Some((Some("us-gov-west-1"), Some("000000000000"), "f", None)));
+        check("function", Some((None, None, "function", None)));
+    }
+
+    #[test]
+    fn refuses_what_the_pattern_refuses() {
+        for text in ["", ":", "f:", "a b", "f:a:b:c:d", "arn:aws:s3:::bucket/x", "f/g", "f:$latest", "é"] {
+            check(text, None);
+        }
+    }
+
+    #[test]
+    fn a_qualifier_in_its_own_parameter_may_hold_a_dollar() {
+        assert_eq!(Qualifier::parse("$latest"), Ok(Qualifier::Alias("$latest".to_owned())));
+        assert_eq!(Qualifier::parse("007"), Ok(Qualifier::Alias("007".to_owned())));
+        assert!(Qualifier::parse("a b").is_err());
+        assert!(Qualifier::parse(&"a".repeat(129)).is_err());
+    }
+}

@@ -1,0 +1,7 @@
+//! Linux isolation: starts, freezes, thaws and kills a process tree described by a `SandboxSpec`.
+//!
+//! Invariant: this crate knows nothing of Lambda, HTTP or AWS. It is the only crate with `unsafe`.
+
+mod spec;
+
+pub use spec::{Control, Exit, Limits, Outbound, ReadOnlyMount, Sandbox, SandboxSpec, StartError, Started};
