@@ -1,1 +1,14 @@
-//! Placeholder.
+//! AWS's wire: requests and responses, faults in every protocol's shape, SigV4 and SigV2, time formats.
+//!
+//! Invariant: this crate opens nothing, spawns nothing and reads no clock. Every parser here takes hostile bytes.
+#![forbid(unsafe_code)]
+
+mod fault;
+mod message;
+pub mod percent;
+pub mod time;
+
+pub use fault::{Fault, FaultShape, Protocol, encode_fault};
+pub use message::{ApiRequest, ApiResponse};
+// A fault says whose it is; callers name it together with the fault.
+pub use nilas_model::Blame;
