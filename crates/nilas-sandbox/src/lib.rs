@@ -2,6 +2,8 @@
 //!
 //! Invariant: this crate knows nothing of Lambda, HTTP or AWS. It is the only crate with `unsafe`.
 
+mod finding;
 mod spec;
 
+pub use finding::Finding;
 pub use spec::{Control, Exit, Limits, Outbound, ReadOnlyMount, Sandbox, SandboxSpec, StartError, Started};
