@@ -2,6 +2,7 @@
 //!
 //! Invariant: this crate knows nothing of Lambda, HTTP or AWS. It is the only crate with `unsafe`.
 
+pub mod fake;
 mod finding;
 mod spec;
 

@@ -102,7 +102,10 @@ pub trait Control: Send + Sync + std::fmt::Debug {
 
 /// Starts sandboxes. `LinuxSandbox` is the real one, `FakeSandbox` the one for tests of the layers above.
 pub trait Sandbox: Send + Sync + std::fmt::Debug {
-    fn start(&self, spec: SandboxSpec) -> Pin<Box<dyn Future<Output = Result<Started, StartError>> + Send + '_>>;
+    fn start(
+        &self,
+        spec: SandboxSpec,
+    ) -> Pin<Box<dyn Future<Output = Result<Started, StartError>> + Send + '_>>;
 }
 
 /// Why a sandbox did not start. `step` is the jail step that failed, such as `mount /var/task`.
