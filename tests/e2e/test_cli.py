@@ -1,0 +1,73 @@
+"""The command line for people."""
+
+import json
+import subprocess
+import time
+
+import pytest
+
+from conftest import BIN
+
+
+def test_a_function_s_life(main_server, tmp_path):
+    code = tmp_path / "hello"
+    code.mkdir()
+    (code / "index.js").write_text("exports.handler = async (event) => { console.log('seen', event); return { hello: event.name } }")
+    nilas = lambda *a, **k: main_server.nilas(*a, "--endpoint", main_server.url, **k)
+    nilas("function", "create", "people", "--runtime", "nodejs20.x", "--handler", "index.handler", "--code", str(code))
+    assert "people" in nilas("function", "list").stdout
+    assert json.loads(nilas("function", "show", "people", "--json").stdout)
+    assert json.loads(nilas("invoke", "people", "--payload", '{"name": "you"}').stdout) == {"hello": "you"}
+    (tmp_path / "event.json").write_text('{"name": "file"}')
+    assert json.loads(nilas("invoke", "people", "--payload", f"@{tmp_path}/event.json").stdout) == {"hello": "file"}
+    assert json.loads(nilas("invoke", "people", "--payload", "-", input='{"name": "stdin"}').stdout) == {"hello": "stdin"}
+    deadline = time.monotonic() + 5
+    while "seen" not in (out := nilas("logs", "people").stdout) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert "seen" in out and "REPORT RequestId" in out
+    (code / "index.js").write_text("exports.handler = async () => { throw new Error('broken') }")
+    nilas("function", "update", "people", "--code", str(code))
+    failed = nilas("invoke", "people", check=False)
+    assert failed.returncode == 1 and "broken" in failed.stderr + failed.stdout
+    nilas("function", "delete", "people")
+    gone = nilas("invoke", "people", check=False)
+    assert gone.returncode != 0 and gone.stderr.startswith("error:")
+
+
+def test_following_logs(main_server):
+    name = main_server.deploy("exports.handler = async (e) => console.log('number', e)")
+    main_server.invoke(name, 0)
+    follower = subprocess.Popen(
+        [str(BIN), "logs", name, "-f", "--endpoint", main_server.url], stdout=subprocess.PIPE, text=True,
+        env=main_server.environment_variables(),
+    )
+    try:
+        for number in range(1, 4):
+            main_server.invoke(name, number)
+            while f"number {number}" not in follower.stdout.readline():
+                pass
+    finally:
+        follower.kill()
+        follower.wait()
+
+
+def test_no_server_is_a_clear_error_with_a_hint():
+    done = subprocess.run([str(BIN), "function", "list", "--endpoint", "http://127.0.0.1:1"], capture_output=True, text=True)
+    assert done.returncode != 0
+    assert done.stderr.startswith("error:") and "hint:" in done.stderr and "nilas serve" in done.stderr
+
+
+def test_env_config_doctor_completions(main_server, tmp_path):
+    exports = main_server.nilas("env", "--listen", f"127.0.0.1:{main_server.port}").stdout
+    assert f"AWS_ENDPOINT_URL=" in exports and "AKIA" in exports
+    config = json.loads(main_server.nilas("config", "--json").stdout)
+    assert config
+    doctor = main_server.nilas("doctor", check=False)
+    assert "node" in doctor.stdout and "cgroup" in doctor.stdout
+    assert "_nilas" in main_server.nilas("completions", "bash").stdout
+
+
+@pytest.mark.parametrize("flag", ["--help", "help"])
+def test_help(flag):
+    done = subprocess.run([str(BIN), flag], capture_output=True, text=True)
+    assert done.returncode == 0 and "serve" in done.stdout
