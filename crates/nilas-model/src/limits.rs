@@ -68,6 +68,34 @@ pub const CONNECTIONS_MAX: usize = 10_000;
 /// Time a client may take to send its headers, milliseconds.
 pub const HEADER_READ_MS_MAX: u64 = 30_000;
 
+/// One record of the store, bytes; and its key.
+pub const RECORD_BYTES_MAX: usize = 4_194_304;
+pub const RECORD_KEY_BYTES_MAX: usize = 2_048;
+/// Record writes that wait for the writer, and those it puts into one transaction.
+pub const RECORD_WRITES_QUEUED_MAX: usize = 1_024;
+pub const RECORD_WRITES_PER_COMMIT_MAX: usize = 256;
+/// Commits a watcher of records may lag behind before it is told to list again.
+pub const WATCH_COMMITS_MAX: usize = 1_024;
+/// Connections that read one database at once.
+pub const STORE_READERS_MAX: usize = 4;
+/// Blobs written or read at once.
+pub const BLOB_JOBS_MAX: usize = 4;
+
+/// Log events that wait to be written; more are dropped and counted.
+pub const LOG_EVENTS_QUEUED_MAX: usize = 100_000;
+pub const LOG_BYTES_QUEUED_MAX: usize = 64 * 1_048_576;
+/// Streams whose dropped events are counted apart.
+pub const LOG_DROP_COUNTERS_MAX: usize = 1_024;
+/// Changes and single writes of logs that wait for the writer.
+pub const LOG_CHANGES_QUEUED_MAX: usize = 256;
+/// How long appended events wait for others to share a commit, milliseconds.
+pub const LOG_LINGER_MS: u64 = 10;
+/// All logs on disk, bytes; beyond it the oldest events go.
+pub const LOG_STORE_BYTES_MAX_DEFAULT: u64 = 2 * 1_073_741_824;
+pub const LOG_GROUPS_MAX: u64 = 100_000;
+pub const LOG_STREAMS_MAX: u64 = 1_000_000;
+
+const _: () = assert!(LOG_EVENT_BYTES_MAX < LOG_BYTES_QUEUED_MAX);
 const _: () = assert!(SYNC_PAYLOAD_BYTES_MAX < SYNC_RESPONSE_BYTES_MAX);
 const _: () = assert!(ZIPPED_BYTES_MAX < UNZIPPED_BYTES_MAX);
 const _: () = assert!(LOG_TAIL_BYTES_MAX < LOG_EVENT_BYTES_MAX);

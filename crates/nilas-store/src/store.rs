@@ -1,0 +1,64 @@
+//! The data directory: one lock, two databases, a folder of blobs.
+
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use nilas_model::limits::LOG_STORE_BYTES_MAX_DEFAULT;
+use nilas_model::{Clock, SystemClock};
+
+use crate::lock::DirectoryLock;
+use crate::{Blobs, Logs, Records, Result, StoreError};
+
+/// Everything that survives a restart. Cheap to clone; the directory stays locked until the last clone,
+/// the last part taken from one, and what they queued are gone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    records: Records,
+    blobs: Blobs,
+    logs: Logs,
+}
+
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    pub clock: Arc<dyn Clock>,
+    /// All logs on disk, bytes; beyond it the oldest events go.
+    pub log_bytes_max: u64,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { clock: Arc::new(SystemClock::new()), log_bytes_max: LOG_STORE_BYTES_MAX_DEFAULT }
+    }
+}
+
+impl Store {
+    pub fn open(dir: &Path) -> Result<Self> {
+        Self::open_with(dir, StoreConfig::default())
+    }
+
+    pub fn open_with(dir: &Path, config: StoreConfig) -> Result<Self> {
+        // Function code and credentials of everybody are in there: for the owner's eyes only.
+        let create = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        create.map_err(|source| StoreError::file("create", dir, source))?;
+        let lock = Arc::new(DirectoryLock::acquire(dir)?);
+        Ok(Self {
+            records: Records::open(&dir.join("records.db"), Arc::clone(&lock))?,
+            blobs: Blobs::open(&dir.join("blobs"), Arc::clone(&lock))?,
+            logs: Logs::open(&dir.join("logs.db"), config, lock)?,
+        })
+    }
+
+    pub fn records(&self) -> Records {
+        self.records.clone()
+    }
+
+    pub fn blobs(&self) -> Blobs {
+        self.blobs.clone()
+    }
+
+    pub fn logs(&self) -> Logs {
+        self.logs.clone()
+    }
+}
