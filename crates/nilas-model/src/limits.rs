@@ -61,6 +61,19 @@ pub const LOG_EVENT_BYTES_MAX: usize = 262_144;
 /// Body of a Runtime API request other than a response, bytes.
 pub const RUNTIME_API_ERROR_BYTES_MAX: usize = 262_144;
 
+/// Connections to one environment's Runtime API.
+pub const RUNTIME_API_CONNECTIONS_MAX: usize = 64;
+/// Headers of one Runtime API request.
+pub const RUNTIME_API_HEADERS_MAX: usize = 100;
+/// Log output one environment may write in a burst, bytes; what goes over it is dropped and counted.
+pub const LOG_BURST_BYTES_MAX: u64 = 16 * 1_048_576;
+/// Log output one environment may write for long, bytes per second.
+pub const LOG_BYTES_PER_S_MAX: u64 = 4 * 1_048_576;
+/// Invocations that wait for an environment to start or to come back.
+pub const LEASE_WAITERS_MAX: usize = 1_000;
+/// Environments that start at once; more would only slow each other down.
+pub const STARTS_MAX: usize = 64;
+
 /// Header bytes of one request.
 pub const HEADER_BYTES_MAX: usize = 65_536;
 /// Connections open at once.

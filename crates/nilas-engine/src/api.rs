@@ -1,0 +1,124 @@
+//! What the layers above see: configuration, the interfaces they provide, requests and answers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use nilas_model::{EnvironmentId, FunctionKey, RequestId, limits};
+use nilas_sandbox::StartError;
+
+pub use crate::pool::{EnvironmentState, ThrottleReason};
+
+/// How the engine runs functions. Every duration is in milliseconds.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Concurrent invocations of the account; also the most environments kept alive.
+    pub account_concurrency: u32,
+    /// Idle time after which an environment is stopped.
+    pub idle_ms_max: u64,
+    /// Age after which an environment is stopped once idle.
+    pub age_ms_max: u64,
+    /// Idle time before an environment is frozen.
+    pub freeze_after_ms: u64,
+    /// Init phase; the retry during the first invocation has the function's own timeout.
+    pub init_ms_max: u64,
+    /// Port of the AWS endpoint on the loopback inside environments.
+    pub host_endpoint_port: u16,
+    /// Memory granted beyond the function's own, for what the platform runs inside.
+    pub memory_overhead_mib: u32,
+    /// Where the bootstraps are written at start; mounted at `/var/runtime`.
+    pub runtime_dir: PathBuf,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            account_concurrency: limits::CONCURRENT_EXECUTIONS_DEFAULT,
+            idle_ms_max: limits::IDLE_MS_MAX_DEFAULT,
+            age_ms_max: limits::AGE_MS_MAX_DEFAULT,
+            freeze_after_ms: limits::FREEZE_AFTER_MS_DEFAULT,
+            init_ms_max: limits::INIT_MS_MAX,
+            host_endpoint_port: 4566,
+            memory_overhead_mib: 0,
+            runtime_dir: std::env::temp_dir().join("nilas-runtime"),
+        }
+    }
+}
+
+/// Where log events of functions go.
+pub trait LogSink: Send + Sync + std::fmt::Debug {
+    /// Never blocks; what it has no room for it drops and counts.
+    fn append(&self, group: &str, stream: &str, events: Vec<LogEvent>);
+}
+
+/// One event of a log stream. In text format the message ends in a line feed, as CloudWatch's own do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEvent {
+    pub timestamp_ms: u64,
+    pub message: String,
+}
+
+/// Serves the AWS API to the code inside an environment.
+pub trait EndpointServer: Send + Sync + std::fmt::Debug {
+    /// The task is aborted when the environment ends.
+    fn serve(&self, listener: tokio::net::TcpListener) -> tokio::task::JoinHandle<()>;
+}
+
+/// One call of a function.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    pub request_id: RequestId,
+    pub payload: Bytes,
+    /// As the caller named it: with a qualifier exactly when one was given.
+    pub invoked_arn: String,
+    /// Decoded JSON of `X-Amz-Client-Context`.
+    pub client_context: Option<String>,
+    /// JSON of the Cognito identity.
+    pub cognito_identity: Option<String>,
+    pub trace_id: Option<String>,
+    pub want_log_tail: bool,
+}
+
+/// Why an invocation never reached the function. What the function does wrong is an `Outcome` with an error.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum InvokeError {
+    #[error("Rate Exceeded.")]
+    Throttled { reason: ThrottleReason },
+    #[error("the engine is shutting down")]
+    ShuttingDown,
+    #[error("the environment did not start")]
+    StartFailed {
+        #[source]
+        source: Arc<StartError>,
+    },
+    #[error("the environment's sockets could not be set up")]
+    Wiring {
+        #[source]
+        source: Arc<std::io::Error>,
+    },
+    #[error("the environment ended without an answer")]
+    Lost,
+}
+
+/// Why the engine could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("cannot write the bootstrap {}", path.display())]
+    Bootstrap {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// One environment, for people to look at.
+#[derive(Debug, Clone)]
+pub struct EnvironmentStatus {
+    pub id: EnvironmentId,
+    pub function: FunctionKey,
+    pub generation: u64,
+    pub state: EnvironmentState,
+    pub invocations: u64,
+    pub log_stream: String,
+    pub idle_ms: u64,
+}
