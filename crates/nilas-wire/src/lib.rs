@@ -6,9 +6,13 @@
 mod fault;
 mod message;
 pub mod percent;
+mod sig_error;
+pub mod sigv2;
+pub mod sigv4;
 pub mod time;
 
 pub use fault::{Fault, FaultShape, Protocol, encode_fault};
 pub use message::{ApiRequest, ApiResponse};
+pub use sig_error::{Mismatch, SigError};
 // A fault says whose it is; callers name it together with the fault.
 pub use nilas_model::Blame;
