@@ -4,7 +4,14 @@
 
 pub mod fake;
 mod finding;
+mod net;
 mod spec;
 
 pub use finding::Finding;
-pub use spec::{Control, Exit, Limits, Outbound, ReadOnlyMount, Sandbox, SandboxSpec, StartError, Started};
+pub use net::{
+    Attachment, HostNetwork, NetConfig, NetError, ProgramError, Subnet, SubnetError, loopback_up,
+    nameservers, resolv_conf_text,
+};
+pub use spec::{
+    Control, Exit, Limits, Outbound, ReadOnlyMount, Sandbox, SandboxSpec, StartError, Started,
+};

@@ -1,0 +1,298 @@
+//! Networks for sandboxes of a root spawner: one veth pair each, host routes, address translation.
+//!
+//! No bridge: a bridge ends at 1,024 ports. No ARP: both ends know each other for good. The host's end
+//! has no address at all, so there is nothing on it to talk to.
+//!
+//! Invariant: no link exists before the packet filter's rules do.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::firewall::{Firewall, Rules};
+use super::netlink::{Batch, End, ROUTE_PROTOCOL, Socket};
+use super::subnet::Subnet;
+use super::{NetConfig, NetError, dns};
+
+/// How the outside end of a pair looks to the sandbox, and its own end to the host. Locally administered, and
+/// the same for all: nobody ever sees two of them.
+const HOST_MAC: [u8; 6] = [0x02, 0x6e, 0x6c, 0, 0, 1];
+const INSIDE_MAC: [u8; 6] = [0x02, 0x6e, 0x6c, 0, 0, 2];
+
+/// The name AWS's environments show too.
+const INSIDE_NAME: &str = "eth0";
+
+/// Host addresses closed inside each sandbox as a second wall. The packet filter closes all, however many.
+const HOST_ADDRESSES_CLOSED_MAX: usize = 64;
+
+const MTU_DEFAULT: u32 = 1500;
+const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+
+/// The host's side: rules, routes and the socket to change them.
+#[derive(Debug)]
+pub(super) struct Routed {
+    prefix: String,
+    subnet: Subnet,
+    resolvers: Vec<Ipv4Addr>,
+    firewall: Firewall,
+    socket: Socket,
+    /// The spawner's own network namespace, to come back to.
+    home: File,
+    mtu: u32,
+    ipv6: bool,
+    /// Number of links made so far: their names are never used twice, however slowly the kernel removes them.
+    serial: u32,
+    pub(super) forwarding_switched_on: bool,
+    /// A firewall of somebody else's that drops forwarded packets and cannot be told not to.
+    pub(super) foreign_firewall: Option<String>,
+}
+
+// === impl Routed ===
+
+impl Routed {
+    pub(super) fn set_up(config: &NetConfig) -> Result<Self, NetError> {
+        let firewall = Firewall::find().ok_or(NetError::NoFirewall)?;
+        let socket =
+            Socket::open().map_err(|source| NetError::Netlink { step: "open socket", source })?;
+        let subnet = match config.subnet {
+            Some(subnet) => subnet,
+            None => free_subnet(&socket)?,
+        };
+        let resolvers = dns::nameservers_v4(&config.nameservers);
+        let rules = Rules {
+            prefix: &config.prefix,
+            subnet,
+            resolvers: &resolvers,
+            closed_ports: &config.closed_ports,
+        };
+        // Rules before forwarding: there is no moment in which a packet of a sandbox passes unfiltered.
+        firewall.set_up(&rules)?;
+        let mut routed = Self {
+            prefix: config.prefix.clone(),
+            subnet,
+            resolvers,
+            mtu: uplink_mtu(&socket),
+            home: namespace("/proc/thread-self/ns/net")
+                .map_err(|source| NetError::Namespace { pid: 0, source })?,
+            ipv6: fs::exists("/proc/sys/net/ipv6").unwrap_or(false),
+            firewall,
+            socket,
+            serial: 0,
+            forwarding_switched_on: false,
+            foreign_firewall: None,
+        };
+        if let Err(error) = routed.open_paths() {
+            routed.tear_down();
+            return Err(error);
+        }
+        Ok(routed)
+    }
+
+    fn open_paths(&mut self) -> Result<(), NetError> {
+        self.foreign_firewall = self.firewall.admit(&self.prefix)?;
+        let mut batch = Batch::default();
+        batch.unreachable(self.subnet.base(), self.subnet.bits(), metric(&self.prefix));
+        self.socket.run(&batch)?;
+        self.forwarding_switched_on =
+            forwarding_on().map_err(|source| NetError::Forwarding { source })?;
+        Ok(())
+    }
+
+    /// Connects the network namespace of `pid`; gives the name of the host's end.
+    pub(super) fn attach(&mut self, slot: u32, pid: libc::pid_t) -> Result<String, NetError> {
+        let address =
+            self.subnet.address(slot).ok_or(NetError::Slot { slot, slots: self.subnet.slots() })?;
+        let inside = namespace(&format!("/proc/{pid}/ns/net"))
+            .map_err(|source| NetError::Namespace { pid, source })?;
+        self.serial = self.serial.wrapping_add(1);
+        let name = format!("{}-{:x}", self.prefix, self.serial);
+
+        let mut pair = Batch::default();
+        let host_end = End { name: &name, mac: HOST_MAC };
+        let inside_end = End { name: INSIDE_NAME, mac: INSIDE_MAC };
+        pair.veth(host_end, inside_end, inside.as_fd(), self.mtu);
+        self.socket.run(&pair)?;
+
+        let connected = self.connect(&name, address, &inside);
+        if connected.is_err() {
+            self.detach(&name);
+        }
+        connected.map(|()| name)
+    }
+
+    fn connect(&self, name: &str, address: Ipv4Addr, inside: &File) -> Result<(), NetError> {
+        let link = self
+            .socket
+            .link_index(name)
+            .map_err(|source| NetError::Netlink { step: "find link", source })?;
+        let mut host = Batch::default();
+        host.forwarding(link);
+        if self.ipv6 {
+            host.no_ipv6_address(link);
+        }
+        host.up(link);
+        host.host_route(link, address);
+        host.neighbour(link, address, INSIDE_MAC);
+        self.socket.run(&host)?;
+
+        let socket = self
+            .socket_inside(inside)
+            .map_err(|source| NetError::Netlink { step: "enter namespace", source })?;
+        // Not always 2: some tunnel drivers put a device of theirs into each new namespace.
+        let link = socket
+            .link_index(INSIDE_NAME)
+            .map_err(|source| NetError::Netlink { step: "find link", source })?;
+        socket.run(&self.inside(link, address)?)?;
+        Ok(())
+    }
+
+    /// Everything the sandbox's own namespace needs, in the order the kernel wants it.
+    fn inside(&self, link: u32, address: Ipv4Addr) -> Result<Batch, NetError> {
+        let gateway = self.subnet.gateway();
+        let mut batch = Batch::default();
+        batch.up(1);
+        if self.ipv6 {
+            batch.no_ipv6_address(link);
+        }
+        batch.up(link);
+        batch.address(link, address);
+        batch.neighbour(link, gateway, HOST_MAC);
+        super::close_destinations(&mut batch, &host_addresses(&self.socket)?);
+        batch.route_via(link, Ipv4Addr::UNSPECIFIED, 0, gateway);
+        // After the closed ones, to replace them: a name server may be on the host or link-local, as in clouds.
+        // The packet filter opens nothing of it but port 53.
+        for resolver in &self.resolvers {
+            batch.route_via(link, *resolver, 32, gateway);
+        }
+        Ok(batch)
+    }
+
+    /// A netlink socket that belongs to the sandbox's namespace. The thread is there only while it opens it.
+    fn socket_inside(&self, inside: &File) -> io::Result<Socket> {
+        let network = Some(LinkNameSpaceType::Network);
+        move_into_link_name_space(inside.as_fd(), network)?;
+        let socket = Socket::open();
+        if move_into_link_name_space(self.home.as_fd(), network).is_err() {
+            // Going on would build the next sandbox's network inside this one's. The kernel has no reason to
+            // refuse: the namespace is our own, and the privilege that let us leave it lets us return.
+            std::process::abort();
+        }
+        socket
+    }
+
+    /// Removes the pair, and with it the routes and neighbours. Gone already is as good.
+    pub(super) fn detach(&self, name: &str) {
+        let mut batch = Batch::default();
+        batch.delete_link(name);
+        if let Err(refused) = self.socket.run(&batch)
+            && refused.source.raw_os_error() != Some(libc::ENODEV)
+        {
+            tracing::warn!(link = name, error = %refused.source, "cannot delete link");
+        }
+    }
+
+    pub(super) fn tear_down(&mut self) {
+        clean(&self.socket, &self.prefix);
+    }
+
+    pub(super) fn describe(&self) -> String {
+        format!("veth pairs in {}, filtered by {}", self.subnet, self.firewall.name())
+    }
+
+    pub(super) fn subnet(&self) -> Subnet {
+        self.subnet
+    }
+}
+
+/// Removes what a server with this prefix left behind: links, the claim on a subnet, rules.
+pub(super) fn clean_leftovers(prefix: &str) -> Result<(), NetError> {
+    let socket =
+        Socket::open().map_err(|source| NetError::Netlink { step: "open socket", source })?;
+    clean(&socket, prefix);
+    Ok(())
+}
+
+/// Does as much as can be done: one leftover that resists must not keep the others.
+fn clean(socket: &Socket, prefix: &str) {
+    let ours = format!("{prefix}-");
+    for link in
+        socket.links().unwrap_or_default().iter().filter(|link| link.name.starts_with(&ours))
+    {
+        let mut batch = Batch::default();
+        batch.delete_link(&link.name);
+        if let Err(refused) = socket.run(&batch) {
+            tracing::warn!(link = link.name, error = %refused.source, "cannot delete link");
+        }
+    }
+    let metric = metric(prefix);
+    let claims = socket.routes().unwrap_or_default();
+    for claim in
+        claims.iter().filter(|route| route.protocol == ROUTE_PROTOCOL && route.metric == metric)
+    {
+        let mut batch = Batch::default();
+        batch.delete_unreachable(claim.destination, claim.bits, metric);
+        if let Err(refused) = socket.run(&batch) {
+            tracing::warn!(subnet = %claim.destination, error = %refused.source, "cannot release subnet");
+        }
+    }
+    if let Some(firewall) = Firewall::find()
+        && let Err(error) = firewall.remove(prefix)
+    {
+        tracing::warn!(prefix, error = %error, "cannot remove packet filter rules");
+    }
+}
+
+/// The host's addresses that are not loopback, and not all of very many.
+pub(super) fn host_addresses(socket: &Socket) -> Result<Vec<Ipv4Addr>, NetError> {
+    let all = socket
+        .addresses()
+        .map_err(|source| NetError::Netlink { step: "list addresses", source })?;
+    let outside =
+        all.into_iter().map(|(address, _)| address).filter(|address| !address.is_loopback());
+    Ok(outside.take(HOST_ADDRESSES_CLOSED_MAX).collect())
+}
+
+fn free_subnet(socket: &Socket) -> Result<Subnet, NetError> {
+    let list = |step| move |source| NetError::Netlink { step, source };
+    let mut taken = socket.addresses().map_err(list("list addresses"))?;
+    let routes = socket.routes().map_err(list("list routes"))?;
+    // The default route overlaps everything and claims nothing.
+    taken.extend(
+        routes.iter().filter(|route| route.bits > 0).map(|route| (route.destination, route.bits)),
+    );
+    Subnet::free(&taken).ok_or(NetError::NoSubnet)
+}
+
+/// The MTU of the way out, so that what sandboxes send needs no fragments.
+fn uplink_mtu(socket: &Socket) -> u32 {
+    let routes = socket.routes().unwrap_or_default();
+    let uplink = routes.iter().find(|route| route.bits == 0 && route.table == libc::RT_TABLE_MAIN);
+    let links = socket.links().unwrap_or_default();
+    let link = uplink.and_then(|uplink| links.iter().find(|link| link.index == uplink.link));
+    link.map_or(MTU_DEFAULT, |link| link.mtu.clamp(576, MTU_DEFAULT))
+}
+
+/// Tells apart the claims of servers with different data directories: FNV-1a of the prefix.
+fn metric(prefix: &str) -> u32 {
+    prefix
+        .bytes()
+        .fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+        | 1 << 31
+}
+
+/// Makes the host forward IPv4; true if it did not before. Per-interface switches would not do: replies arrive
+/// on whatever interface leads out, and that changes while we run.
+fn forwarding_on() -> io::Result<bool> {
+    if fs::read_to_string(IP_FORWARD)?.trim() == "1" {
+        return Ok(false);
+    }
+    fs::write(IP_FORWARD, "1")?;
+    Ok(true)
+}
+
+fn namespace(path: &str) -> io::Result<File> {
+    File::open(path)
+}

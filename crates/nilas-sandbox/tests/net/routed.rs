@@ -1,0 +1,263 @@
+//! What a sandbox of a root spawner reaches and what not.
+
+use std::time::{Duration, Instant};
+
+use nilas_sandbox::{Attachment, HostNetwork, NetConfig};
+
+use crate::world::{
+    HOST, HOST_SECOND, METADATA, OUTSIDE, SandboxChild, World, in_namespace, ready, run, serve_tcp,
+    serve_udp,
+};
+
+const PROGRAMS: [&str; 3] = ["ip", "nft", "unshare"];
+const ANY: std::net::Ipv4Addr = std::net::Ipv4Addr::UNSPECIFIED;
+
+fn config(prefix: &str) -> NetConfig {
+    NetConfig {
+        subnet: None,
+        closed_ports: vec![4222],
+        nameservers: Vec::new(),
+        prefix: prefix.to_owned(),
+    }
+}
+
+fn attached(network: &mut HostNetwork, slot: u32) -> (SandboxChild, Attachment) {
+    let child = SandboxChild::start();
+    let attachment = network.attach(slot, child.pid()).expect("attach");
+    assert!(attachment.outbound());
+    (child, attachment)
+}
+
+#[test]
+fn reaches_the_outside_under_the_hosts_address_and_nothing_else() {
+    if !ready(&PROGRAMS) {
+        return;
+    }
+    let world = World::new();
+    let (web, control) = in_namespace(&world.outside, || {
+        serve_tcp(METADATA, 80);
+        (serve_tcp(OUTSIDE, 0), serve_tcp(OUTSIDE, 4222))
+    });
+    let host_port = serve_tcp(ANY, 0);
+    let mut network = HostNetwork::set_up(&config("nla")).expect("set up");
+    assert!(network.findings()[0].ok, "{:?}", network.findings());
+    let (first, a) = attached(&mut network, 0);
+    let (second, b) = attached(&mut network, 1);
+
+    let host: String = HOST.to_string();
+    assert_eq!(first.reaches(OUTSIDE, web), Ok(host.clone()), "masqueraded");
+    assert_eq!(second.reaches(OUTSIDE, web), Ok(host));
+    for closed in [
+        HOST,
+        HOST_SECOND,
+        "10.213.0.1".parse().expect("gateway"),
+        "127.0.0.1".parse().expect("lo"),
+    ] {
+        assert!(first.reaches(closed, host_port).is_err(), "{closed} of the host is open");
+    }
+    assert!(first.reaches(METADATA, 80).is_err(), "cloud metadata is open");
+    assert!(first.reaches(OUTSIDE, control).is_err(), "the closed port is open");
+
+    let address = "10.213.0.3".parse().expect("address of slot 1");
+    let inside = second.probe(|| serve_tcp(ANY, 0));
+    assert!(first.reaches(address, inside).is_err(), "sandboxes reach each other");
+    network.detach(a);
+    network.detach(b);
+    network.tear_down();
+}
+
+#[test]
+fn the_packet_filter_stands_without_the_routes_inside() {
+    if !ready(&PROGRAMS) {
+        return;
+    }
+    let world = World::new();
+    let web = in_namespace(&world.outside, || {
+        serve_tcp(METADATA, 80);
+        run("ip", &["route", "add", "10.213.0.0/16", "via", &HOST.to_string()]);
+        serve_tcp(OUTSIDE, 0)
+    });
+    let host_port = serve_tcp(ANY, 0);
+    serve_udp(ANY, 5353);
+    let mut network = HostNetwork::set_up(&config("nlb")).expect("set up");
+    let (sandbox, a) = attached(&mut network, 0);
+    let (victim, b) = attached(&mut network, 1);
+    let inside = victim.probe(|| serve_tcp(ANY, 0));
+    sandbox.probe(|| {
+        run("ip", &["route", "del", "blackhole", "169.254.0.0/16"]);
+        run("ip", &["route", "del", "blackhole", &HOST.to_string()]);
+        run("ip", &["route", "add", "127.0.0.2/32", "via", "10.213.0.1", "dev", "eth0", "onlink"]);
+    });
+    assert!(sandbox.reaches(METADATA, 80).is_err(), "cloud metadata is open");
+    assert!(sandbox.reaches(HOST, host_port).is_err(), "the host is open");
+    assert!(!sandbox.asks(HOST, 5353), "the host is open to datagrams");
+    assert!(
+        sandbox.reaches("10.213.0.3".parse().expect("victim"), inside).is_err(),
+        "the neighbour is open"
+    );
+
+    // With a forged source address nothing comes back, nor goes out: the outside sees no connection.
+    sandbox.probe(|| {
+        run("ip", &["addr", "add", "10.213.0.3/32", "dev", "eth0"]);
+        run(
+            "ip",
+            &[
+                "route",
+                "replace",
+                "default",
+                "via",
+                "10.213.0.1",
+                "dev",
+                "eth0",
+                "onlink",
+                "src",
+                "10.213.0.3",
+            ],
+        );
+    });
+    assert!(sandbox.reaches(OUTSIDE, web).is_err(), "spoofed source passes");
+    let from_outside = in_namespace(&world.outside, || {
+        std::net::TcpStream::connect_timeout(
+            &([10, 213, 0, 3], inside).into(),
+            Duration::from_millis(300),
+        )
+    });
+    from_outside.expect_err("the outside opens connections to sandboxes");
+    network.detach(a);
+    network.detach(b);
+    network.tear_down();
+}
+
+#[test]
+fn name_servers_are_open_on_port_53_even_on_the_host_or_link_local() {
+    if !ready(&PROGRAMS) {
+        return;
+    }
+    let world = World::new();
+    in_namespace(&world.outside, || {
+        serve_udp(METADATA, 53);
+        serve_tcp(METADATA, 80);
+    });
+    serve_udp(HOST, 53);
+    let other = serve_tcp(HOST, 0);
+    let mut config = config("nlc");
+    config.nameservers = vec![HOST.into(), METADATA.into()];
+    let mut network = HostNetwork::set_up(&config).expect("set up");
+    let (sandbox, attachment) = attached(&mut network, 7);
+    assert!(sandbox.asks(HOST, 53), "name server on the host");
+    assert!(sandbox.asks(METADATA, 53), "link-local name server");
+    assert!(sandbox.reaches(METADATA, 80).is_err(), "cloud metadata is open");
+    assert!(sandbox.reaches(HOST, other).is_err(), "the host is open");
+    network.detach(attachment);
+    network.tear_down();
+}
+
+#[test]
+fn passes_a_forwarding_policy_of_drop() {
+    if !ready(&[&PROGRAMS[..], &["iptables"]].concat()) {
+        return;
+    }
+    let world = World::new();
+    let web = in_namespace(&world.outside, || serve_tcp(OUTSIDE, 0));
+    run("iptables", &["-P", "FORWARD", "DROP"]);
+    let mut network = HostNetwork::set_up(&config("nld")).expect("set up");
+    let (sandbox, attachment) = attached(&mut network, 0);
+    assert_eq!(sandbox.reaches(OUTSIDE, web), Ok(HOST.to_string()));
+    network.detach(attachment);
+    network.tear_down();
+    assert!(!run("iptables", &["-S"]).contains("nilas"), "rules left behind");
+}
+
+#[test]
+fn leftovers_of_a_killed_server_are_removed_and_others_kept() {
+    if !ready(&PROGRAMS) {
+        return;
+    }
+    let _world = World::new();
+    let mut killed = HostNetwork::set_up(&config("nle")).expect("set up");
+    let mut other = HostNetwork::set_up(&config("nle2")).expect("set up");
+    let (_first, _lost) = attached(&mut killed, 0);
+    let (_second, kept) = attached(&mut other, 0);
+    drop(killed);
+    assert_eq!(links_of("nle"), 1);
+
+    let mut next = HostNetwork::set_up(&config("nle")).expect("set up again");
+    assert_eq!(links_of("nle"), 0, "the link is left");
+    assert_eq!(links_of("nle2"), 1, "the other server's link is gone");
+    let routes = run("ip", &["route"]);
+    assert_eq!(routes.matches("unreachable").count(), 2, "{routes}");
+    next.tear_down();
+    other.detach(kept);
+    other.tear_down();
+    assert_nothing_left(&["nle", "nle2"]);
+}
+
+#[test]
+fn two_hundred_slots_come_and_go() {
+    if !ready(&PROGRAMS) {
+        return;
+    }
+    let _world = World::new();
+    let mut network = HostNetwork::set_up(&config("nlf")).expect("set up");
+    let mut held = Vec::new();
+    let mut attach_times = Vec::new();
+    for slot in 0..200 {
+        let child = SandboxChild::start();
+        let start = Instant::now();
+        let attachment = network.attach(slot, child.pid()).expect("attach");
+        attach_times.push(start.elapsed());
+        held.push((child, attachment));
+    }
+    assert_eq!(links_of("nlf"), 200);
+    let mut detach_times = Vec::new();
+    for (child, attachment) in held {
+        drop(child);
+        let start = Instant::now();
+        network.detach(attachment);
+        detach_times.push(start.elapsed());
+    }
+    println!("attach {}", spread(attach_times));
+    println!("detach {}", spread(detach_times));
+    network.tear_down();
+    assert_nothing_left(&["nlf"]);
+}
+
+#[test]
+fn a_slot_is_usable_again_at_once() {
+    if !ready(&PROGRAMS) {
+        return;
+    }
+    let world = World::new();
+    let web = in_namespace(&world.outside, || serve_tcp(OUTSIDE, 0));
+    let mut network = HostNetwork::set_up(&config("nlg")).expect("set up");
+    let (_old, first) = attached(&mut network, 3);
+    // The old sandbox still lives: its address now belongs to the new one.
+    let (new, second) = attached(&mut network, 3);
+    assert_eq!(new.reaches(OUTSIDE, web), Ok(HOST.to_string()));
+    network.detach(first);
+    assert_eq!(new.reaches(OUTSIDE, web), Ok(HOST.to_string()));
+    network.detach(second);
+    assert!(network.attach(1 << 16, new.pid()).is_err(), "no such slot");
+    network.tear_down();
+}
+
+fn links_of(prefix: &str) -> usize {
+    run("ip", &["-o", "link"]).lines().filter(|line| line.contains(&format!(": {prefix}-"))).count()
+}
+
+fn assert_nothing_left(prefixes: &[&str]) {
+    let links = run("ip", &["-o", "link"]);
+    let tables = run("nft", &["list", "tables"]);
+    for prefix in prefixes {
+        assert_eq!(links_of(prefix), 0, "{links}");
+        assert!(!tables.contains(&format!("nilas-{prefix}\n")), "{tables}");
+    }
+    let routes = run("ip", &["route"]);
+    assert!(!routes.contains("10.21"), "{routes}");
+}
+
+fn spread(mut times: Vec<Duration>) -> String {
+    times.sort();
+    let at = |share: usize| times[times.len() * share / 100];
+    format!("p50 {:?}, p99 {:?}, worst {:?}", at(50), at(99), times[times.len() - 1])
+}
