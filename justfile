@@ -1,0 +1,26 @@
+# The menu; xtask and test.sh are the code.
+
+default:
+    @just --list
+
+# Format, lint and test what changed fast.
+dev:
+    cargo fmt --all
+    cargo clippy --workspace --all-targets
+    cargo xtask tidy
+    cargo test --workspace
+
+# Exactly what CI runs.
+ci:
+    .ci/run
+
+# End-to-end tests whose name matches.
+e2e filter="":
+    ./test.sh -k "{{filter}}"
+
+bench:
+    cargo xtask bench
+
+# A server with its data in ./target/data.
+serve:
+    cargo run -p nilas -- serve --data-dir target/data

@@ -1,0 +1,229 @@
+//! What is measured: a nilas server of the bench's own, and a bare Node HTTP server.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{Cursor, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use http::{HeaderMap, HeaderValue, Method};
+use nilas_wire::sigv4::{ClientKey, Scope, sign};
+use serde_json::json;
+
+use super::load::{Connection, Latencies, Load};
+
+const BODY: &str = r#"{"message":"Hello World!"}"#;
+const KEY: ClientKey<'_> = ClientKey { access_key_id: "test", secret_access_key: "test", session_token: None };
+const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// A child process that ends with the bench.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    fn start(command: &mut Command, address: SocketAddr) -> Result<Self, String> {
+        let child = command.stdin(Stdio::null()).spawn().map_err(|e| format!("{command:?}: {e}"))?;
+        let server = Self { child, address };
+        let began = Instant::now();
+        while std::net::TcpStream::connect(address).is_err() {
+            if began.elapsed() > READY_WITHIN {
+                return Err(format!("{command:?} did not listen on {address}"));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(server)
+    }
+
+    /// SIGTERM and wait; nothing when it has ended.
+    fn stop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let asked = Command::new("kill").arg(self.child.id().to_string()).status();
+            if asked.is_ok_and(|status| status.success()) {
+                self.child.wait().ok();
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// `http.createServer` that answers `BODY`, in one process.
+pub(crate) struct BareNode(Server);
+
+impl BareNode {
+    pub(crate) fn start() -> Result<Self, String> {
+        let address = free_address()?;
+        let source = format!(
+            "require('http').createServer((q, s) => {{ q.resume(); q.on('end', () => {{ s.writeHead(200, {{'content-type': 'application/json'}}); s.end('{BODY}') }}) }}).listen({}, '127.0.0.1')",
+            address.port()
+        );
+        Server::start(Command::new("node").args(["-e", &source]), address).map(Self)
+    }
+
+    pub(crate) fn request(&self) -> Load {
+        let request = format!("POST /hello HTTP/1.1\r\nhost: {}\r\ncontent-length: 2\r\n\r\n{{}}", self.0.address);
+        Load { address: self.0.address, request: request.into_bytes() }
+    }
+
+    pub(crate) fn memory_mib(&self) -> Result<f64, String> {
+        Ok(pss_kib(self.0.child.id())? as f64 / 1024.0)
+    }
+}
+
+/// `nilas serve`, release build, default settings, data in a temporary directory.
+pub(crate) struct Nilas {
+    server: Server,
+    data_dir: PathBuf,
+}
+
+impl Nilas {
+    pub(crate) fn start(root: &Path) -> Result<Self, String> {
+        let address = free_address()?;
+        let data_dir = std::env::temp_dir().join(format!("nilas-bench-{}", std::process::id()));
+        let log = fs::File::create(data_dir.with_extension("log")).map_err(|e| e.to_string())?;
+        let mut command = Command::new(root.join("target/release/nilas"));
+        command.args(["serve", "--listen", &address.to_string(), "--data-dir"]).arg(&data_dir).stderr(log);
+        Ok(Self { server: Server::start(&mut command, address)?, data_dir })
+    }
+
+    /// Creates as many functions, all alike, and invokes each once: every invocation is a cold start.
+    pub(crate) fn cold_starts(&self, functions: usize) -> Result<Latencies, String> {
+        let mut connection = Connection::open(self.server.address)?;
+        for number in 0..functions {
+            self.create(&mut connection, &format!("cold-{number}"))?;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        let mut latencies = Latencies::default();
+        for number in 0..functions {
+            let load = self.invocation(&format!("cold-{number}"))?;
+            let began = Instant::now();
+            let answer = connection.call(&load.request)?;
+            latencies.push(began.elapsed());
+            expect_hello(answer)?;
+        }
+        Ok(latencies)
+    }
+
+    pub(crate) fn warm_request(&self) -> Result<Load, String> {
+        let mut connection = Connection::open(self.server.address)?;
+        self.create(&mut connection, "warm")?;
+        let load = self.invocation("warm")?;
+        expect_hello(connection.call(&load.request)?)?;
+        Ok(load)
+    }
+
+    /// Proportional set size of all processes of all environments, divided by their number.
+    pub(crate) fn memory_per_environment_mib(&self) -> Result<f64, String> {
+        std::thread::sleep(Duration::from_millis(300));
+        let children = children_by_parent();
+        let mut environments = 0;
+        let mut total_kib = 0;
+        for spawner in children.get(&self.server.child.id()).into_iter().flatten() {
+            for init in children.get(spawner).into_iter().flatten() {
+                environments += 1;
+                total_kib += tree_pss_kib(*init, &children)?;
+            }
+        }
+        if environments == 0 { Err("no environment is alive".to_owned()) } else { Ok(total_kib as f64 / 1024.0 / f64::from(environments)) }
+    }
+
+    fn create(&self, connection: &mut Connection, name: &str) -> Result<(), String> {
+        let body = json!({
+            "FunctionName": name, "Runtime": "nodejs20.x", "Handler": "index.handler",
+            "Role": "arn:aws:iam::000000000000:role/bench", "Code": {"ZipFile": base64(&package()?)},
+        });
+        let request = self.signed("/2015-03-31/functions", body.to_string().as_bytes())?;
+        connection.call(&request).map(|_| ())
+    }
+
+    fn invocation(&self, name: &str) -> Result<Load, String> {
+        let request = self.signed(&format!("/2015-03-31/functions/{name}/invocations"), b"{}")?;
+        Ok(Load { address: self.server.address, request })
+    }
+
+    fn signed(&self, path: &str, body: &[u8]) -> Result<Vec<u8>, String> {
+        let mut headers = HeaderMap::new();
+        let host = HeaderValue::from_str(&self.server.address.to_string()).map_err(|e| e.to_string())?;
+        headers.insert("host", host);
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|e| e.to_string())?.as_millis();
+        let scope = Scope { region: "us-east-1", service: "lambda" };
+        let now_ms = u64::try_from(now_ms).map_err(|e| e.to_string())?;
+        sign(&Method::POST, path, "", &mut headers, body, &KEY, scope, now_ms).map_err(|e| e.to_string())?;
+        let mut request = format!("POST {path} HTTP/1.1\r\ncontent-length: {}\r\n", body.len()).into_bytes();
+        for (name, value) in &headers {
+            request.extend_from_slice(name.as_str().as_bytes());
+            request.extend_from_slice(b": ");
+            request.extend_from_slice(value.as_bytes());
+            request.extend_from_slice(b"\r\n");
+        }
+        request.extend_from_slice(b"\r\n");
+        request.extend_from_slice(body);
+        Ok(request)
+    }
+}
+
+impl Drop for Nilas {
+    fn drop(&mut self) {
+        self.server.stop();
+        fs::remove_dir_all(&self.data_dir).ok();
+        fs::remove_file(self.data_dir.with_extension("log")).ok();
+    }
+}
+
+fn expect_hello(answer: &[u8]) -> Result<(), String> {
+    if answer == BODY.as_bytes() { Ok(()) } else { Err(format!("unexpected answer {}", String::from_utf8_lossy(answer))) }
+}
+
+fn free_address() -> Result<SocketAddr, String> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|e| e.to_string())?;
+    listener.local_addr().map_err(|e| e.to_string())
+}
+
+fn package() -> Result<Vec<u8>, String> {
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    writer.start_file("index.js", options).map_err(|e| e.to_string())?;
+    let source = format!("exports.handler = async () => ({BODY})");
+    writer.write_all(source.as_bytes()).map_err(|e| e.to_string())?;
+    writer.finish().map(Cursor::into_inner).map_err(|e| e.to_string())
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+fn children_by_parent() -> HashMap<u32, Vec<u32>> {
+    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let parent = stat.rsplit(')').next().and_then(|rest| rest.split(' ').nth(2)).and_then(|ppid| ppid.parse().ok());
+        if let Some(parent) = parent {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    children
+}
+
+fn tree_pss_kib(pid: u32, children: &HashMap<u32, Vec<u32>>) -> Result<u64, String> {
+    let mut total = pss_kib(pid)?;
+    for child in children.get(&pid).into_iter().flatten() {
+        total += tree_pss_kib(*child, children)?;
+    }
+    Ok(total)
+}
+
+fn pss_kib(pid: u32) -> Result<u64, String> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).map_err(|e| format!("smaps of {pid}: {e}"))?;
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap_or("0 kB");
+    line.trim().trim_end_matches(" kB").parse().map_err(|_| format!("smaps of {pid}: {line}"))
+}
