@@ -19,9 +19,23 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("nilas-store", &["nilas-model"]),
     ("nilas-sandbox", &[]),
     ("nilas-engine", &["nilas-model", "nilas-sandbox", "nilas-store", "nilas-wire"]),
-    ("nilas-services", &["nilas-engine", "nilas-model", "nilas-sandbox", "nilas-store", "nilas-wire"]),
+    (
+        "nilas-services",
+        &["nilas-engine", "nilas-model", "nilas-sandbox", "nilas-store", "nilas-wire"],
+    ),
     ("nilas-edge", &["nilas-engine", "nilas-model", "nilas-services", "nilas-wire"]),
-    ("nilas", &["nilas-edge", "nilas-engine", "nilas-model", "nilas-sandbox", "nilas-services", "nilas-store", "nilas-wire"]),
+    (
+        "nilas",
+        &[
+            "nilas-edge",
+            "nilas-engine",
+            "nilas-model",
+            "nilas-sandbox",
+            "nilas-services",
+            "nilas-store",
+            "nilas-wire",
+        ],
+    ),
 ];
 
 pub(crate) fn run(root: &Path) -> Result<String, String> {
@@ -38,10 +52,18 @@ pub(crate) fn run(root: &Path) -> Result<String, String> {
     for path in &files {
         let bytes = fs::metadata(root.join(path)).map_or(0, |m| m.len());
         if bytes > BLOB_BYTES_MAX {
-            faults.push(format!("{}: {} KiB; no large files in the tree", path.display(), bytes / 1024));
+            faults.push(format!(
+                "{}: {} KiB; no large files in the tree",
+                path.display(),
+                bytes / 1024
+            ));
         }
     }
-    if faults.is_empty() { Ok(format!("tidy: {} files", files.len())) } else { Err(faults.join("\n")) }
+    if faults.is_empty() {
+        Ok(format!("tidy: {} files", files.len()))
+    } else {
+        Err(faults.join("\n"))
+    }
 }
 
 fn tracked(root: &Path) -> Result<Vec<PathBuf>, String> {
@@ -63,10 +85,13 @@ fn check_layers(root: &Path, faults: &mut Vec<String>) {
     found.sort();
     for name in found {
         let Some((_, allowed)) = LAYERS.iter().find(|(layer, _)| *layer == name) else {
-            faults.push(format!("crates/{name}: no layer in xtask/src/tidy.rs; change ARCHITECTURE.md first"));
+            faults.push(format!(
+                "crates/{name}: no layer in xtask/src/tidy.rs; change ARCHITECTURE.md first"
+            ));
             continue;
         };
-        let manifest = fs::read_to_string(root.join("crates").join(&name).join("Cargo.toml")).unwrap_or_default();
+        let manifest = fs::read_to_string(root.join("crates").join(&name).join("Cargo.toml"))
+            .unwrap_or_default();
         let dependencies = manifest.split("[dev-dependencies]").next().unwrap_or_default();
         for line in dependencies.lines().filter(|line| line.starts_with("nilas-")) {
             let dependency = line.split(['.', ' ', '=']).next().unwrap_or_default();
@@ -84,26 +109,34 @@ fn check_source(path: &Path, text: &str, faults: &mut Vec<String>) {
         faults.push(format!("{shown}: starts without a //! line that says what the file is for"));
     }
     let is_root = path.ends_with("src/lib.rs") || path.ends_with("src/main.rs");
-    if is_root && path.starts_with("crates") && !in_sandbox && !text.contains("#![forbid(unsafe_code)]") {
+    if is_root
+        && path.starts_with("crates")
+        && !in_sandbox
+        && !text.contains("#![forbid(unsafe_code)]")
+    {
         faults.push(format!("{shown}: lacks #![forbid(unsafe_code)]"));
     }
     for (index, line) in text.lines().enumerate() {
         let code = line.split("//").next().unwrap_or_default();
-        for banned in [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("dbg", "!(")] {
+        for banned in [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("dbg", "!(")]
+        {
             if code.contains(banned) {
                 faults.push(format!("{shown}:{}: {banned}", index + 1));
             }
         }
         let reads_environment = code.contains("env::var(") || code.contains("env::var_os(");
-        let may_read = path.ends_with("env_vars.rs") || !path.starts_with("crates") || is_test(path);
+        let may_read =
+            path.ends_with("env_vars.rs") || !path.starts_with("crates") || is_test(path);
         if reads_environment && !may_read {
-            faults.push(format!("{shown}:{}: reads the environment outside env_vars.rs", index + 1));
+            faults
+                .push(format!("{shown}:{}: reads the environment outside env_vars.rs", index + 1));
         }
     }
 }
 
 fn is_test(path: &Path) -> bool {
-    path.components().any(|c| matches!(c.as_os_str().to_str(), Some("tests" | "benches" | "examples")))
+    path.components()
+        .any(|c| matches!(c.as_os_str().to_str(), Some("tests" | "benches" | "examples")))
 }
 
 /// Adds every function and file over the limit, with its length. Tests count for neither.
@@ -120,8 +153,12 @@ fn measure(path: &Path, text: &str, long: &mut BTreeMap<String, usize>) {
         let indent = line.len() - line.trim_start().len();
         let Some(name) = function_name(line.trim_start()) else { continue };
         let close = format!("{}}}", " ".repeat(indent));
-        let end = lines[start..].iter().position(|l| *l == close || (l.ends_with('}') && l.contains(" fn ") && *l == *line));
-        if let Some(length) = end.map(|offset| offset + 1).filter(|&length| length > FUNCTION_LINES_MAX) {
+        let end = lines[start..]
+            .iter()
+            .position(|l| *l == close || (l.ends_with('}') && l.contains(" fn ") && *l == *line));
+        if let Some(length) =
+            end.map(|offset| offset + 1).filter(|&length| length > FUNCTION_LINES_MAX)
+        {
             long.insert(format!("{}::{name}", path.display()), length);
         }
     }
@@ -129,7 +166,9 @@ fn measure(path: &Path, text: &str, long: &mut BTreeMap<String, usize>) {
 
 fn function_name(line: &str) -> Option<&str> {
     let mut rest = line;
-    for word in ["pub(crate) ", "pub(super) ", "pub ", "const ", "async ", "unsafe ", "extern \"C\" "] {
+    for word in
+        ["pub(crate) ", "pub(super) ", "pub ", "const ", "async ", "unsafe ", "extern \"C\" "]
+    {
         rest = rest.strip_prefix(word).unwrap_or(rest);
     }
     rest.strip_prefix("fn ")?.split(['(', '<']).next()
@@ -150,7 +189,8 @@ fn check_ratchet(root: &Path, long: &BTreeMap<String, usize>, faults: &mut Vec<S
         }
     }
     for item in allowed.keys().filter(|item| !long.contains_key(**item)) {
-        faults.push(format!("xtask/tidy-ratchet.txt: {item} is short enough now; take its line out"));
+        faults
+            .push(format!("xtask/tidy-ratchet.txt: {item} is short enough now; take its line out"));
     }
 }
 
@@ -169,7 +209,11 @@ mod tests {
     fn long_functions_are_seen() {
         let body = "    x();\n".repeat(FUNCTION_LINES_MAX);
         let mut long = BTreeMap::new();
-        measure(Path::new("a.rs"), &format!("//! x\npub async fn f() {{\n{body}}}\n\nfn g() {{\n}}\n"), &mut long);
+        measure(
+            Path::new("a.rs"),
+            &format!("//! x\npub async fn f() {{\n{body}}}\n\nfn g() {{\n}}\n"),
+            &mut long,
+        );
         assert_eq!(long, BTreeMap::from([("a.rs::f".to_owned(), FUNCTION_LINES_MAX + 2)]));
     }
 }

@@ -47,7 +47,11 @@ impl Connection {
         let stream = TcpStream::connect(address).map_err(|e| format!("connect {address}: {e}"))?;
         stream.set_nodelay(true).map_err(|e| e.to_string())?;
         stream.set_read_timeout(Some(Duration::from_secs(30))).map_err(|e| e.to_string())?;
-        Ok(Self { reader: BufReader::with_capacity(64 * 1024, stream), line: String::new(), body: Vec::new() })
+        Ok(Self {
+            reader: BufReader::with_capacity(64 * 1024, stream),
+            line: String::new(),
+            body: Vec::new(),
+        })
     }
 
     /// Sends and reads the whole answer; its body, which must come with a status of 2xx.
@@ -68,13 +72,21 @@ impl Connection {
         }
         self.body.resize(length, 0);
         self.reader.read_exact(&mut self.body).map_err(|e| e.to_string())?;
-        if status.starts_with('2') { Ok(&self.body) } else { Err(format!("status {status}: {}", String::from_utf8_lossy(&self.body))) }
+        if status.starts_with('2') {
+            Ok(&self.body)
+        } else {
+            Err(format!("status {status}: {}", String::from_utf8_lossy(&self.body)))
+        }
     }
 
     fn line(&mut self) -> Result<&str, String> {
         self.line.clear();
         let read = self.reader.read_line(&mut self.line).map_err(|e| e.to_string())?;
-        if read == 0 { Err("the server closed the connection".to_owned()) } else { Ok(self.line.trim_end()) }
+        if read == 0 {
+            Err("the server closed the connection".to_owned())
+        } else {
+            Ok(self.line.trim_end())
+        }
     }
 }
 
@@ -94,7 +106,11 @@ pub(crate) fn sequential(load: &Load, requests: usize) -> Result<Latencies, Stri
 }
 
 /// Answers per second that `connections` closed loops get over `duration`.
-pub(crate) fn throughput(load: &Load, connections: usize, duration: Duration) -> Result<f64, String> {
+pub(crate) fn throughput(
+    load: &Load,
+    connections: usize,
+    duration: Duration,
+) -> Result<f64, String> {
     let began = Instant::now();
     let threads: Vec<_> = (0..connections)
         .map(|_| {

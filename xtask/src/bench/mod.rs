@@ -21,8 +21,10 @@ struct Plan {
     cold_functions: usize,
 }
 
-const FULL: Plan = Plan { warm_requests: 5_000, throughput_for: Duration::from_secs(8), cold_functions: 20 };
-const QUICK: Plan = Plan { warm_requests: 500, throughput_for: Duration::from_secs(2), cold_functions: 6 };
+const FULL: Plan =
+    Plan { warm_requests: 5_000, throughput_for: Duration::from_secs(8), cold_functions: 20 };
+const QUICK: Plan =
+    Plan { warm_requests: 500, throughput_for: Duration::from_secs(2), cold_functions: 6 };
 
 /// One figure of nilas beside the same figure of the bare peer.
 struct Row {
@@ -43,28 +45,67 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<String, String> {
 }
 
 fn build(root: &Path) -> Result<(), String> {
-    let built = Command::new("cargo").args(["build", "--release", "--quiet", "--package", "nilas"]).current_dir(root).status();
-    if built.is_ok_and(|status| status.success()) { Ok(()) } else { Err("cargo build --release failed".to_owned()) }
+    let built = Command::new("cargo")
+        .args(["build", "--release", "--quiet", "--package", "nilas"])
+        .current_dir(root)
+        .status();
+    if built.is_ok_and(|status| status.success()) {
+        Ok(())
+    } else {
+        Err("cargo build --release failed".to_owned())
+    }
 }
 
 fn measure(plan: &Plan, nilas: &Nilas, bare: &BareNode) -> Result<Vec<Row>, String> {
     let mut rows = Vec::new();
     let node = node_start(plan.cold_functions)?;
     let cold = nilas.cold_starts(plan.cold_functions)?;
-    rows.push(Row { what: "cold start, p50 (bare: node -e 0)", nilas: cold.p50_ms(), bare: Some(node.p50_ms()), unit: "ms" });
-    rows.push(Row { what: "cold start, p99 (bare: node -e 0)", nilas: cold.p99_ms(), bare: Some(node.p99_ms()), unit: "ms" });
-    rows.push(Row { what: "memory per idle environment (PSS)", nilas: nilas.memory_per_environment_mib()?, bare: Some(bare.memory_mib()?), unit: "MiB" });
+    rows.push(Row {
+        what: "cold start, p50 (bare: node -e 0)",
+        nilas: cold.p50_ms(),
+        bare: Some(node.p50_ms()),
+        unit: "ms",
+    });
+    rows.push(Row {
+        what: "cold start, p99 (bare: node -e 0)",
+        nilas: cold.p99_ms(),
+        bare: Some(node.p99_ms()),
+        unit: "ms",
+    });
+    rows.push(Row {
+        what: "memory per idle environment (PSS)",
+        nilas: nilas.memory_per_environment_mib()?,
+        bare: Some(bare.memory_mib()?),
+        unit: "MiB",
+    });
 
     let ours = nilas.warm_request()?;
     let theirs = bare.request();
     let warm = |load: &Load| load::sequential(load, plan.warm_requests);
     let (a, b) = (warm(&ours)?, warm(&theirs)?);
-    rows.push(Row { what: "warm invoke, 1 connection, p50", nilas: a.p50_ms(), bare: Some(b.p50_ms()), unit: "ms" });
-    rows.push(Row { what: "warm invoke, 1 connection, p99", nilas: a.p99_ms(), bare: Some(b.p99_ms()), unit: "ms" });
-    for (what, connections) in [("warm invoke, 1 connection", 1), ("warm invoke, 16 connections", 16)] {
+    rows.push(Row {
+        what: "warm invoke, 1 connection, p50",
+        nilas: a.p50_ms(),
+        bare: Some(b.p50_ms()),
+        unit: "ms",
+    });
+    rows.push(Row {
+        what: "warm invoke, 1 connection, p99",
+        nilas: a.p99_ms(),
+        bare: Some(b.p99_ms()),
+        unit: "ms",
+    });
+    for (what, connections) in
+        [("warm invoke, 1 connection", 1), ("warm invoke, 16 connections", 16)]
+    {
         let rate = |load: &Load| load::throughput(load, connections, plan.throughput_for);
         rate(&ours)?; // Starts as many environments as connections, so that the measured run meets warm ones only.
-        rows.push(Row { what, nilas: rate(&ours)?, bare: Some(rate(&theirs)?), unit: "requests/s" });
+        rows.push(Row {
+            what,
+            nilas: rate(&ours)?,
+            bare: Some(rate(&theirs)?),
+            unit: "requests/s",
+        });
     }
     Ok(rows)
 }
@@ -73,7 +114,8 @@ fn node_start(times: usize) -> Result<Latencies, String> {
     let mut latencies = Latencies::default();
     for _ in 0..times {
         let began = Instant::now();
-        let ended = Command::new("node").args(["-e", "0"]).status().map_err(|e| format!("node: {e}"))?;
+        let ended =
+            Command::new("node").args(["-e", "0"]).status().map_err(|e| format!("node: {e}"))?;
         if !ended.success() {
             return Err("node -e 0 failed".to_owned());
         }
@@ -83,7 +125,8 @@ fn node_start(times: usize) -> Result<Latencies, String> {
 }
 
 fn as_table(rows: &[Row]) -> String {
-    let mut table = format!("{:<40} {:>12} {:>12} {:>8}  unit\n", "", "nilas", "bare node", "ratio");
+    let mut table =
+        format!("{:<40} {:>12} {:>12} {:>8}  unit\n", "", "nilas", "bare node", "ratio");
     for Row { what, nilas, bare, unit } in rows {
         let bare_text = bare.map_or_else(String::new, |bare| format!("{bare:.2}"));
         let ratio = bare.map_or_else(String::new, |bare| format!("{:.2}", nilas / bare));

@@ -9,13 +9,14 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderValue, Method};
-use nilas_wire::sigv4::{ClientKey, Scope, sign};
+use nilas_wire::sigv4::{ClientKey, Signer};
 use serde_json::json;
 
 use super::load::{Connection, Latencies, Load};
 
 const BODY: &str = r#"{"message":"Hello World!"}"#;
-const KEY: ClientKey<'_> = ClientKey { access_key_id: "test", secret_access_key: "test", session_token: None };
+const KEY: ClientKey<'_> =
+    ClientKey { access_key_id: "test", secret_access_key: "test", session_token: None };
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
 /// A child process that ends with the bench.
@@ -26,7 +27,8 @@ struct Server {
 
 impl Server {
     fn start(command: &mut Command, address: SocketAddr) -> Result<Self, String> {
-        let child = command.stdin(Stdio::null()).spawn().map_err(|e| format!("{command:?}: {e}"))?;
+        let child =
+            command.stdin(Stdio::null()).spawn().map_err(|e| format!("{command:?}: {e}"))?;
         let server = Self { child, address };
         let began = Instant::now();
         while std::net::TcpStream::connect(address).is_err() {
@@ -69,7 +71,10 @@ impl BareNode {
     }
 
     pub(crate) fn request(&self) -> Load {
-        let request = format!("POST /hello HTTP/1.1\r\nhost: {}\r\ncontent-length: 2\r\n\r\n{{}}", self.0.address);
+        let request = format!(
+            "POST /hello HTTP/1.1\r\nhost: {}\r\ncontent-length: 2\r\n\r\n{{}}",
+            self.0.address
+        );
         Load { address: self.0.address, request: request.into_bytes() }
     }
 
@@ -90,7 +95,10 @@ impl Nilas {
         let data_dir = std::env::temp_dir().join(format!("nilas-bench-{}", std::process::id()));
         let log = fs::File::create(data_dir.with_extension("log")).map_err(|e| e.to_string())?;
         let mut command = Command::new(root.join("target/release/nilas"));
-        command.args(["serve", "--listen", &address.to_string(), "--data-dir"]).arg(&data_dir).stderr(log);
+        command
+            .args(["serve", "--listen", &address.to_string(), "--data-dir"])
+            .arg(&data_dir)
+            .stderr(log);
         Ok(Self { server: Server::start(&mut command, address)?, data_dir })
     }
 
@@ -132,7 +140,11 @@ impl Nilas {
                 total_kib += tree_pss_kib(*init, &children)?;
             }
         }
-        if environments == 0 { Err("no environment is alive".to_owned()) } else { Ok(total_kib as f64 / 1024.0 / f64::from(environments)) }
+        if environments == 0 {
+            Err("no environment is alive".to_owned())
+        } else {
+            Ok(total_kib as f64 / 1024.0 / f64::from(environments))
+        }
     }
 
     fn create(&self, connection: &mut Connection, name: &str) -> Result<(), String> {
@@ -151,13 +163,16 @@ impl Nilas {
 
     fn signed(&self, path: &str, body: &[u8]) -> Result<Vec<u8>, String> {
         let mut headers = HeaderMap::new();
-        let host = HeaderValue::from_str(&self.server.address.to_string()).map_err(|e| e.to_string())?;
+        let host =
+            HeaderValue::from_str(&self.server.address.to_string()).map_err(|e| e.to_string())?;
         headers.insert("host", host);
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|e| e.to_string())?.as_millis();
-        let scope = Scope { region: "us-east-1", service: "lambda" };
+        let now_ms =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_err(|e| e.to_string())?.as_millis();
         let now_ms = u64::try_from(now_ms).map_err(|e| e.to_string())?;
-        sign(&Method::POST, path, "", &mut headers, body, &KEY, scope, now_ms).map_err(|e| e.to_string())?;
-        let mut request = format!("POST {path} HTTP/1.1\r\ncontent-length: {}\r\n", body.len()).into_bytes();
+        let signer = Signer { key: KEY, region: "us-east-1", service: "lambda", now_ms };
+        signer.sign(&Method::POST, path, "", &mut headers, body).map_err(|e| e.to_string())?;
+        let mut request =
+            format!("POST {path} HTTP/1.1\r\ncontent-length: {}\r\n", body.len()).into_bytes();
         for (name, value) in &headers {
             request.extend_from_slice(name.as_str().as_bytes());
             request.extend_from_slice(b": ");
@@ -179,7 +194,11 @@ impl Drop for Nilas {
 }
 
 fn expect_hello(answer: &[u8]) -> Result<(), String> {
-    if answer == BODY.as_bytes() { Ok(()) } else { Err(format!("unexpected answer {}", String::from_utf8_lossy(answer))) }
+    if answer == BODY.as_bytes() {
+        Ok(())
+    } else {
+        Err(format!("unexpected answer {}", String::from_utf8_lossy(answer)))
+    }
 }
 
 fn free_address() -> Result<SocketAddr, String> {
@@ -204,9 +223,15 @@ fn base64(bytes: &[u8]) -> String {
 fn children_by_parent() -> HashMap<u32, Vec<u32>> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        let parent = stat.rsplit(')').next().and_then(|rest| rest.split(' ').nth(2)).and_then(|ppid| ppid.parse().ok());
+        let parent = stat
+            .rsplit(')')
+            .next()
+            .and_then(|rest| rest.split(' ').nth(2))
+            .and_then(|ppid| ppid.parse().ok());
         if let Some(parent) = parent {
             children.entry(parent).or_default().push(pid);
         }
@@ -223,7 +248,8 @@ fn tree_pss_kib(pid: u32, children: &HashMap<u32, Vec<u32>>) -> Result<u64, Stri
 }
 
 fn pss_kib(pid: u32) -> Result<u64, String> {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).map_err(|e| format!("smaps of {pid}: {e}"))?;
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
+        .map_err(|e| format!("smaps of {pid}: {e}"))?;
     let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap_or("0 kB");
     line.trim().trim_end_matches(" kB").parse().map_err(|_| format!("smaps of {pid}: {line}"))
 }
