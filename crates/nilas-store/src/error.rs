@@ -10,7 +10,7 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("{} is in use by {}", path.display(), holder(*pid))]
+    #[error("data directory {} is in use by {}", path.display(), holder(*pid))]
     Locked { path: PathBuf, pid: Option<u32> },
     #[error("{} was written by a newer nilas: its format is {found}, this one reads up to {supported}", path.display())]
     SchemaTooNew { path: PathBuf, found: u32, supported: u32 },
@@ -51,7 +51,7 @@ impl StoreError {
 
 fn holder(pid: Option<u32>) -> String {
     match pid {
-        Some(pid) => format!("process {pid}"),
+        Some(pid) => format!("pid {pid}"),
         None => "another process".to_owned(),
     }
 }

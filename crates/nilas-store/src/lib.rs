@@ -15,6 +15,7 @@ mod store;
 
 pub use blobs::{BlobHash, Blobs};
 pub use error::{Result, StoreError};
+pub use lock::DirectoryLock;
 pub use logs::{
     Follow, GroupInfo, GroupQuery, LogQuery, LogRecord, LogRow, Logs, Position, StreamCursor,
     StreamInfo, StreamOrder, StreamQuery,

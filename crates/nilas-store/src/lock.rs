@@ -1,20 +1,26 @@
 //! One process a data directory.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::path::Path;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 
 use crate::{Result, StoreError};
 
 /// Holds the directory until dropped. The kernel drops it with the process, however that ends,
 /// so a lock file left behind means nothing.
 #[derive(Debug)]
-pub(crate) struct DirectoryLock {
+pub struct DirectoryLock {
+    dir: PathBuf,
     _file: File,
 }
 
 impl DirectoryLock {
-    pub(crate) fn acquire(dir: &Path) -> Result<Self> {
+    /// Makes the directory if need be, and locks it or says who has it.
+    pub fn acquire(dir: &Path) -> Result<Self> {
+        // Function code and credentials of everybody are in there: for the owner's eyes only.
+        let create = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        create.map_err(|source| StoreError::file("create", dir, source))?;
         let path = dir.join("lock");
         let failed = |step| {
             let path = path.clone();
@@ -39,6 +45,10 @@ impl DirectoryLock {
             writeln!(file, "{}", std::process::id())
         };
         write(&mut file).map_err(failed("write our process id to"))?;
-        Ok(Self { _file: file })
+        Ok(Self { dir: dir.to_owned(), _file: file })
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
     }
 }

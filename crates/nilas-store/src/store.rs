@@ -1,7 +1,5 @@
 //! The data directory: one lock, two databases, a folder of blobs.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +7,7 @@ use nilas_model::limits::LOG_STORE_BYTES_MAX_DEFAULT;
 use nilas_model::{Clock, SystemClock};
 
 use crate::lock::DirectoryLock;
-use crate::{Blobs, Logs, Records, Result, StoreError};
+use crate::{Blobs, Logs, Records, Result};
 
 /// Everything that survives a restart. Cheap to clone; the directory stays locked until the last clone,
 /// the last part taken from one, and what they queued are gone.
@@ -39,10 +37,14 @@ impl Store {
     }
 
     pub fn open_with(dir: &Path, config: StoreConfig) -> Result<Self> {
-        // Function code and credentials of everybody are in there: for the owner's eyes only.
-        let create = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-        create.map_err(|source| StoreError::file("create", dir, source))?;
-        let lock = Arc::new(DirectoryLock::acquire(dir)?);
+        Self::open_locked(DirectoryLock::acquire(dir)?, config)
+    }
+
+    /// Opens the directory that `lock` holds. For the server, which must know that it is alone before it does
+    /// things that come before the store.
+    pub fn open_locked(lock: DirectoryLock, config: StoreConfig) -> Result<Self> {
+        let dir = lock.dir().to_owned();
+        let lock = Arc::new(lock);
         Ok(Self {
             records: Records::open(&dir.join("records.db"), Arc::clone(&lock))?,
             blobs: Blobs::open(&dir.join("blobs"), Arc::clone(&lock))?,
