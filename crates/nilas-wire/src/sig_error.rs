@@ -1,8 +1,11 @@
 //! Why a request was not authenticated, and how AWS says so in each protocol.
 
+mod s3;
+
 use std::borrow::Cow;
 
 use crate::fault::{Fault, FaultShape, Protocol};
+use crate::sigv4::Kind;
 use crate::time;
 
 /// Why a signature, SigV4 or SigV2, was refused.
@@ -28,7 +31,7 @@ pub enum SigError {
     #[error("algorithm {given} is not supported")]
     Algorithm { given: String },
     #[error("{given} is not a date")]
-    DateFormat { given: String, in_query: bool },
+    DateFormat { given: String, kind: Kind },
     #[error("signed at {signed}, now it is {now}")]
     Skewed {
         early: bool,
@@ -48,12 +51,12 @@ pub enum SigError {
     #[error("the host header is not signed")]
     HostNotSigned,
     #[error("credential {given} has not five parts")]
-    CredentialForm { given: String },
+    CredentialForm { given: String, kind: Kind },
     #[error("{faults}")]
-    Scope { faults: String },
+    Scope { faults: String, kind: Kind },
     /// S3 only: elsewhere it is part of `Scope`.
     #[error("credential date {given} is not that of {amz_date}")]
-    ScopeDate { given: String, amz_date: String },
+    ScopeDate { given: String, amz_date: String, kind: Kind },
     #[error("access key {access_key_id} is unknown")]
     UnknownKey { access_key_id: String },
     #[error("the session token is not one of ours")]
@@ -90,7 +93,7 @@ impl SigError {
     /// The error as a service of `protocol` answers it.
     pub fn fault(&self, protocol: Protocol) -> Fault {
         match protocol {
-            Protocol::RestXml => self.s3_fault(),
+            Protocol::RestXml => s3::fault(self),
             _ => self.service_fault(protocol),
         }
     }
@@ -148,7 +151,7 @@ impl SigError {
             Self::HostNotSigned => {
                 (Class::Invalid, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.".into())
             }
-            Self::Scope { faults } => (Class::Invalid, faults.clone().into()),
+            Self::Scope { faults, .. } => (Class::Invalid, faults.clone().into()),
             Self::UnknownKey { .. } | Self::BadToken { .. } => {
                 (Class::Unknown, "The security token included in the request is invalid.".into())
             }
@@ -219,120 +222,13 @@ impl SigError {
                     "Date must be in ISO-8601 'basic format'. Got '{given}'. See http://en.wikipedia.org/wiki/ISO_8601"
                 )
             }
-            Self::CredentialForm { given } => format!(
+            Self::CredentialForm { given, .. } => format!(
                 "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '{given}'"
             ),
             other => other.to_string(),
         }
     }
-
-    fn s3_fault(&self) -> Fault {
-        let s3 = |code, status, message: &str| Fault::plain(code, status, message);
-        let in_header = |text: String| {
-            s3(
-                "AuthorizationHeaderMalformed",
-                400,
-                &format!("The authorization header is malformed; {text}"),
-            )
-        };
-        let in_query = |text: &str| s3("AuthorizationQueryParametersError", 400, text);
-        let expecting = "the Credential is mal-formed; expecting \"<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request\".";
-        match self {
-            Self::Missing => s3("AccessDenied", 403, "Access Denied"),
-            Self::NotKeyValue { .. } => in_header(
-                "the authorization header requires three components: Credential, SignedHeaders, and Signature.".to_owned(),
-            ),
-            Self::MissingInHeader { credential: false, signature: false, signed_headers: false, .. }
-            | Self::DateFormat { in_query: false, .. } => {
-                s3("AccessDenied", 403, "AWS authentication requires a valid Date or x-amz-date header")
-            }
-            Self::MissingInHeader { .. } => in_header(
-                "the authorization header requires three components: Credential, SignedHeaders, and Signature.".to_owned(),
-            ),
-            Self::MissingInQuery { .. } => in_query(
-                "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, \
-                 X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.",
-            ),
-            Self::Mechanism { given } if given == "AWS" => s3(
-                "InvalidRequest",
-                400,
-                "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256.",
-            ),
-            Self::Mechanism { given } => s3("InvalidArgument", 400, "Unsupported Authorization Type")
-                .with_extra("ArgumentName", "Authorization")
-                .with_extra("ArgumentValue", given.as_str()),
-            Self::Algorithm { .. } => in_query("X-Amz-Algorithm only supports \"AWS4-HMAC-SHA256 and AWS4-ECDSA-P256-SHA256\""),
-            Self::DateFormat { in_query: true, .. } => {
-                in_query("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"")
-            }
-            Self::Skewed { sent, now_s, skew_min, .. } => s3(
-                "RequestTimeTooSkewed",
-                403,
-                "The difference between the request time and the current time is too large.",
-            )
-            .with_extra("RequestTime", sent.as_str())
-            .with_extra("ServerTime", iso_extended(*now_s))
-            .with_extra("MaxAllowedSkewMilliseconds", (u64::from(*skew_min) * 60_000).to_string()),
-            Self::Expires { why } => in_query(why),
-            Self::PresignedEarly => s3("AccessDenied", 403, "Request is not yet valid"),
-            Self::PresignedExpired { expires_s, expired_at_s, now_s, .. } => {
-                let mut fault = s3("AccessDenied", 403, "Request has expired");
-                if let Some(expires_s) = expires_s {
-                    fault = fault.with_extra("X-Amz-Expires", expires_s.to_string());
-                }
-                fault.with_extra("Expires", iso_extended(*expired_at_s)).with_extra("ServerTime", iso_extended(*now_s))
-            }
-            Self::CredentialForm { .. } => in_header(expecting.to_owned()),
-            Self::Scope { faults } => in_header(faults.clone()),
-            Self::ScopeDate { given, amz_date } => in_header(format!(
-                "Invalid credential date \"{given}\". This date is not the same as X-Amz-Date: \"{}\".",
-                amz_date.get(..8).unwrap_or(amz_date)
-            )),
-            Self::UnknownKey { access_key_id } => {
-                s3("InvalidAccessKeyId", 403, "The AWS Access Key Id you provided does not exist in our records.")
-                    .with_extra("AWSAccessKeyId", access_key_id.as_str())
-            }
-            Self::BadToken { token } => s3("InvalidToken", 400, "The provided token is malformed or otherwise invalid.")
-                .with_extra("Token-0", token.as_str()),
-            Self::ExpiredToken { token } => {
-                s3("ExpiredToken", 400, "The provided token has expired.").with_extra("Token-0", token.as_str())
-            }
-            Self::HostNotSigned => {
-                s3("AccessDenied", 403, "There were headers present in the request which were not signed")
-                    .with_extra("HeadersNotSigned", "host")
-            }
-            Self::HeadersNotSigned { names } => {
-                s3("AccessDenied", 403, "There were headers present in the request which were not signed")
-                    .with_extra("HeadersNotSigned", names.as_str())
-            }
-            Self::Mismatch(mismatch) => mismatch.s3_fault(),
-            Self::ChunkMismatch => s3("SignatureDoesNotMatch", 403, S3_MISMATCH),
-            Self::NoContentSha256 => {
-                s3("InvalidRequest", 400, "Missing required header for this request: x-amz-content-sha256")
-            }
-            Self::ContentSha256Form { given } => s3(
-                "InvalidArgument",
-                400,
-                "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, \
-                 STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER, \
-                 STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD, STREAMING-AWS4-ECDSA-P256-SHA256-PAYLOAD-TRAILER or a valid \
-                 sha256 value.",
-            )
-            .with_extra("ArgumentName", "x-amz-content-sha256")
-            .with_extra("ArgumentValue", given.as_str()),
-            Self::ContentSha256 { given, computed } => s3(
-                "XAmzContentSHA256Mismatch",
-                400,
-                "The provided 'x-amz-content-sha256' header does not match what was computed.",
-            )
-            .with_extra("ClientComputedContentSHA256", given.as_str())
-            .with_extra("S3ComputedContentSHA256", computed.as_str()),
-            Self::IncompleteBody => s3("IncompleteBody", 400, "The request body terminated unexpectedly"),
-        }
-    }
 }
-
-const S3_MISMATCH: &str = "The request signature we calculated does not match the signature you provided. Check your key and signing method.";
 
 /// How the services other than S3 sort the errors of signatures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -344,38 +240,8 @@ enum Class {
     Expired,
 }
 
-impl Mismatch {
-    fn s3_fault(&self) -> Fault {
-        let mut fault = Fault::plain("SignatureDoesNotMatch", 403, S3_MISMATCH)
-            .with_extra("AWSAccessKeyId", self.access_key_id.as_str())
-            .with_extra("StringToSign", self.string_to_sign.as_str())
-            .with_extra("SignatureProvided", self.provided.as_str())
-            .with_extra("StringToSignBytes", spaced_hex(&self.string_to_sign));
-        if let Some(canonical) = &self.canonical_request {
-            fault = fault
-                .with_extra("CanonicalRequest", canonical.as_str())
-                .with_extra("CanonicalRequestBytes", spaced_hex(canonical));
-        }
-        fault
-    }
-}
-
-/// `41 57 53 34`.
-fn spaced_hex(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() * 3);
-    for (index, byte) in text.bytes().enumerate() {
-        let blank = if index > 0 { " " } else { "" };
-        out.push_str(&format!("{blank}{byte:02x}"));
-    }
-    out
-}
-
 fn iso_basic(epoch_s: i64) -> String {
     time::amz_date(epoch_ms(epoch_s))
-}
-
-fn iso_extended(epoch_s: i64) -> String {
-    time::iso8601(epoch_ms(epoch_s))
 }
 
 fn epoch_ms(epoch_s: i64) -> u64 {

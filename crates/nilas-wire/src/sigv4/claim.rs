@@ -167,7 +167,7 @@ fn parse_header<'a>(
     if algorithm != ALGORITHM {
         return Err(SigError::Algorithm { given: algorithm.to_owned() });
     }
-    let credential = check_scope(Cow::Borrowed(credential), &amz_date, rules)?;
+    let credential = check_scope(Cow::Borrowed(credential), &amz_date, rules, Kind::Header)?;
     Ok(Claim {
         credential,
         signed_headers: Cow::Borrowed(signed_headers),
@@ -207,14 +207,14 @@ fn parse_query<'a>(parts: &Parts<'a>, rules: Rules, now_s: i64) -> Result<Claim<
         return Err(SigError::Algorithm { given: algorithm.into_owned() });
     }
     let Some(signed_s) = time::parse_amz_date(&amz_date) else {
-        return Err(SigError::DateFormat { given: amz_date.into_owned(), in_query: true });
+        return Err(SigError::DateFormat { given: amz_date.into_owned(), kind: Kind::Query });
     };
     match expires {
         Some(expires) => check_expiry(&amz_date, signed_s, &expires, now_s, rules)?,
         None => check_skew(&amz_date, &amz_date, signed_s, now_s, rules)?,
     }
     check_host_signed(&signed_headers)?;
-    let credential = check_scope(credential, &amz_date, rules)?;
+    let credential = check_scope(credential, &amz_date, rules, Kind::Query)?;
     let token = value("X-Amz-Security-Token");
     Ok(Claim { credential, signed_headers, signature, amz_date, token, kind: Kind::Query, rules })
 }
@@ -225,7 +225,7 @@ fn read_date(text: &str) -> Result<(i64, Cow<'_, str>), SigError> {
         return Ok((seconds, Cow::Borrowed(text)));
     }
     let seconds = time::parse_http_date(text)
-        .ok_or_else(|| SigError::DateFormat { given: text.to_owned(), in_query: false })?;
+        .ok_or_else(|| SigError::DateFormat { given: text.to_owned(), kind: Kind::Header })?;
     Ok((seconds, Cow::Owned(iso(seconds))))
 }
 
@@ -300,6 +300,7 @@ fn check_scope<'a>(
     text: Cow<'a, str>,
     amz_date: &str,
     rules: Rules,
+    kind: Kind,
 ) -> Result<Credential<'a>, SigError> {
     // AWS forgives trailing slashes.
     let text = match text {
@@ -308,7 +309,7 @@ fn check_scope<'a>(
     };
     let given = text.clone();
     let Some(credential) = Credential::parse(text) else {
-        return Err(SigError::CredentialForm { given: given.into_owned() });
+        return Err(SigError::CredentialForm { given: given.into_owned(), kind });
     };
     let mut faults = String::new();
     if Region::parse(credential.region()).is_err() {
@@ -329,6 +330,7 @@ fn check_scope<'a>(
             return Err(SigError::ScopeDate {
                 given: credential.date().to_owned(),
                 amz_date: amz_date.to_owned(),
+                kind,
             });
         }
         let given = credential.date();
@@ -340,7 +342,7 @@ fn check_scope<'a>(
     if faults.is_empty() {
         Ok(credential)
     } else {
-        Err(SigError::Scope { faults: faults.trim_end().to_owned() })
+        Err(SigError::Scope { faults: faults.trim_end().to_owned(), kind })
     }
 }
 
