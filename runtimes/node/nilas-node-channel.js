@@ -1,0 +1,152 @@
+// The framed socket to the platform: u32 length (little-endian), u8 kind, payload.
+'use strict';
+
+const fs = require('fs');
+const net = require('net');
+
+const KIND_INVOKE = 1;
+const KIND_READY = 1;
+const KIND_RESPONSE = 2;
+const KIND_ERROR = 3;
+const KIND_INIT_ERROR = 4;
+
+const LENGTH_BYTES = 4;
+const PREFIX_BYTES = LENGTH_BYTES + 1;
+const SCRATCH_BYTES = 64 * 1024;
+const WRITE_RETRY_MS_MIN = 0.05;
+const WRITE_RETRY_MS_MAX = 5;
+
+class Channel {
+  constructor(fd) {
+    this.fd = fd;
+    this.socket = null;
+    this.onInvoke = null;
+    this.pending = null; // bytes of a frame that has not arrived completely
+    this.scratch = Buffer.allocUnsafe(SCRATCH_BYTES);
+  }
+
+  // Reports READY and calls `onInvoke(header, eventText)` for each invocation.
+  // The open socket keeps the event loop alive until `unref`.
+  start(onInvoke) {
+    this.onInvoke = onInvoke;
+    this.socket = new net.Socket({
+      fd: this.fd,
+      readable: true,
+      writable: true,
+      // One fixed buffer: no allocation per read.
+      onread: {
+        buffer: Buffer.allocUnsafeSlow(SCRATCH_BYTES),
+        callback: (length, buffer) => this.receive(buffer.slice(0, length)),
+      },
+    });
+    this.socket.on('error', () => {}); // 'close' follows
+    this.socket.on('close', () => process.exit(0));
+    this.send(KIND_READY, '', '');
+  }
+
+  ref() {
+    this.socket.ref();
+  }
+
+  unref() {
+    this.socket.unref();
+  }
+
+  // `body` is a string or bytes.
+  sendResponse(requestId, body) {
+    this.send(KIND_RESPONSE, requestId, body);
+  }
+
+  sendError(requestId, body) {
+    this.send(KIND_ERROR, requestId, body);
+  }
+
+  sendInitError(body) {
+    this.send(KIND_INIT_ERROR, '', body);
+  }
+
+  send(kind, requestId, body) {
+    const start = PREFIX_BYTES + requestId.length;
+    const end = start + Buffer.byteLength(body);
+    const frame = end <= SCRATCH_BYTES ? this.scratch : Buffer.allocUnsafe(end);
+    frame.writeUInt32LE(end - LENGTH_BYTES, 0);
+    frame[LENGTH_BYTES] = kind;
+    frame.latin1Write(requestId, PREFIX_BYTES);
+    if (typeof body === 'string') {
+      frame.utf8Write(body, start);
+    } else {
+      frame.set(body, start);
+    }
+    writeFully(this.fd, frame, end);
+  }
+
+  receive(bytes) {
+    let rest = this.pending === null ? bytes : Buffer.concat([this.pending, bytes]);
+    this.pending = null;
+    while (rest.length >= LENGTH_BYTES) {
+      const end = LENGTH_BYTES + rest.readUInt32LE(0);
+      if (rest.length < end) {
+        this.awaitFrame(rest, end);
+        return true;
+      }
+      const frame = rest.slice(LENGTH_BYTES, end);
+      rest = rest.slice(end);
+      this.dispatch(frame);
+    }
+    if (rest.length > 0) {
+      this.pending = Buffer.from(rest);
+    }
+    return true;
+  }
+
+  // A frame larger than the read buffer is gathered in place: appending each
+  // piece with Buffer.concat would copy a 6 MB event a hundred times.
+  awaitFrame(head, end) {
+    const frame = Buffer.allocUnsafe(end);
+    let filled = head.copy(frame);
+    this.receive = (bytes) => {
+      const taken = bytes.copy(frame, filled);
+      filled += taken;
+      if (filled === end) {
+        delete this.receive; // the prototype's method again
+        this.dispatch(frame.slice(LENGTH_BYTES));
+        return this.receive(bytes.slice(taken));
+      }
+      return true;
+    };
+  }
+
+  dispatch(frame) {
+    if (frame[0] !== KIND_INVOKE) {
+      throw new Error(`unknown frame kind ${frame[0]}`);
+    }
+    const headerEnd = 1 + LENGTH_BYTES + frame.readUInt32LE(1);
+    const header = JSON.parse(frame.utf8Slice(1 + LENGTH_BYTES, headerEnd));
+    this.onInvoke(header, frame.utf8Slice(headerEnd, frame.length));
+  }
+}
+
+let sleepCell = null;
+
+// Writes synchronously, as AWS's client does: a response is on its way before
+// the handler's process can be frozen or exit. The descriptor may be
+// non-blocking, so a full buffer is waited for.
+function writeFully(fd, buffer, end) {
+  let retryMs = WRITE_RETRY_MS_MIN;
+  let offset = 0;
+  while (offset < end) {
+    try {
+      offset += fs.writeSync(fd, buffer, offset, end - offset);
+      retryMs = WRITE_RETRY_MS_MIN;
+    } catch (error) {
+      if (error.code !== 'EAGAIN') {
+        throw error;
+      }
+      sleepCell = sleepCell || new Int32Array(new SharedArrayBuffer(4));
+      Atomics.wait(sleepCell, 0, 0, retryMs);
+      retryMs = Math.min(retryMs * 2, WRITE_RETRY_MS_MAX);
+    }
+  }
+}
+
+module.exports = { Channel, writeFully };
