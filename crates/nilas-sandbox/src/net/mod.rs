@@ -72,7 +72,7 @@ pub struct Attachment {
 
 #[derive(Debug)]
 enum Link {
-    Veth { name: String },
+    Veth,
     Pasta(PastaProcess),
     Closed,
 }
@@ -158,20 +158,23 @@ impl HostNetwork {
     /// With `pasta` this returns while the network is still being made; `wait_ready` waits for it.
     pub fn attach(&mut self, slot: u32, pid: libc::pid_t) -> Result<Attachment, NetError> {
         let link = match &mut self.mode {
-            Mode::Routed(routed) => Link::Veth { name: routed.attach(slot, pid)? },
+            Mode::Routed(routed) => {
+                routed.attach(slot, pid)?;
+                Link::Veth
+            }
             Mode::Pasta(pasta) => Link::Pasta(pasta.attach(pid)?),
             Mode::Closed { .. } => Link::Closed,
         };
         Ok(Attachment { slot, link })
     }
 
-    /// Removes the host's side. Safe to call before or after the sandbox's processes have ended.
+    /// Gives the slot back. Call it when the sandbox's processes are killed: a veth pair goes with the last
+    /// process and socket of its namespace, without anybody waiting for it.
     pub fn detach(&mut self, attachment: Attachment) {
-        match (&mut self.mode, attachment.link) {
-            (Mode::Routed(routed), Link::Veth { name }) => routed.detach(&name),
+        match attachment.link {
             // Dropping the handle ends pasta.
-            (_, Link::Pasta(process)) => drop(process),
-            (_, Link::Veth { .. } | Link::Closed) => {}
+            Link::Pasta(process) => drop(process),
+            Link::Veth | Link::Closed => {}
         }
     }
 
@@ -244,7 +247,7 @@ impl Attachment {
     pub fn wait_ready(&mut self, within: Duration) -> Result<(), NetError> {
         match &mut self.link {
             Link::Pasta(process) => process.wait_ready(within),
-            Link::Veth { .. } | Link::Closed => Ok(()),
+            Link::Veth | Link::Closed => Ok(()),
         }
     }
 }

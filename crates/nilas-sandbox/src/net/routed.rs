@@ -94,15 +94,17 @@ impl Routed {
     fn open_paths(&mut self) -> Result<(), NetError> {
         self.foreign_firewall = self.firewall.admit(&self.prefix)?;
         let mut batch = Batch::default();
-        batch.unreachable(self.subnet.base(), self.subnet.bits(), metric(&self.prefix));
+        batch.unreachable(self.subnet.base(), self.subnet.bits(), mark(&self.prefix));
         self.socket.run(&batch)?;
         self.forwarding_switched_on =
             forwarding_on().map_err(|source| NetError::Forwarding { source })?;
         Ok(())
     }
 
-    /// Connects the network namespace of `pid`; gives the name of the host's end.
-    pub(super) fn attach(&mut self, slot: u32, pid: libc::pid_t) -> Result<String, NetError> {
+    /// Connects the network namespace of `pid`. Both ends go when that namespace does, in the kernel's own time:
+    /// deleting them ourselves would hold up the caller for 30 ms and more, since the kernel waits for all its
+    /// readers. Until then a route to a reused slot is replaced by the newer one.
+    pub(super) fn attach(&mut self, slot: u32, pid: libc::pid_t) -> Result<(), NetError> {
         let address =
             self.subnet.address(slot).ok_or(NetError::Slot { slot, slots: self.subnet.slots() })?;
         let inside = namespace(&format!("/proc/{pid}/ns/net"))
@@ -113,14 +115,14 @@ impl Routed {
         let mut pair = Batch::default();
         let host_end = End { name: &name, mac: HOST_MAC };
         let inside_end = End { name: INSIDE_NAME, mac: INSIDE_MAC };
-        pair.veth(host_end, inside_end, inside.as_fd(), self.mtu);
+        pair.veth(host_end, mark(&self.prefix), inside_end, inside.as_fd(), self.mtu);
         self.socket.run(&pair)?;
 
         let connected = self.connect(&name, address, &inside);
         if connected.is_err() {
-            self.detach(&name);
+            self.delete(&name);
         }
-        connected.map(|()| name)
+        connected
     }
 
     fn connect(&self, name: &str, address: Ipv4Addr, inside: &File) -> Result<(), NetError> {
@@ -183,8 +185,7 @@ impl Routed {
         socket
     }
 
-    /// Removes the pair, and with it the routes and neighbours. Gone already is as good.
-    pub(super) fn detach(&self, name: &str) {
+    fn delete(&self, name: &str) {
         let mut batch = Batch::default();
         batch.delete_link(name);
         if let Err(refused) = self.socket.run(&batch)
@@ -217,23 +218,20 @@ pub(super) fn clean_leftovers(prefix: &str) -> Result<(), NetError> {
 
 /// Does as much as can be done: one leftover that resists must not keep the others.
 fn clean(socket: &Socket, prefix: &str) {
-    let ours = format!("{prefix}-");
-    for link in
-        socket.links().unwrap_or_default().iter().filter(|link| link.name.starts_with(&ours))
+    let mark = mark(prefix);
+    let mut links = Batch::default();
+    links.delete_group(mark);
+    if let Err(refused) = socket.run(&links)
+        && refused.source.raw_os_error() != Some(libc::ENODEV)
     {
-        let mut batch = Batch::default();
-        batch.delete_link(&link.name);
-        if let Err(refused) = socket.run(&batch) {
-            tracing::warn!(link = link.name, error = %refused.source, "cannot delete link");
-        }
+        tracing::warn!(prefix, error = %refused.source, "cannot delete links");
     }
-    let metric = metric(prefix);
     let claims = socket.routes().unwrap_or_default();
     for claim in
-        claims.iter().filter(|route| route.protocol == ROUTE_PROTOCOL && route.metric == metric)
+        claims.iter().filter(|route| route.protocol == ROUTE_PROTOCOL && route.metric == mark)
     {
         let mut batch = Batch::default();
-        batch.delete_unreachable(claim.destination, claim.bits, metric);
+        batch.delete_unreachable(claim.destination, claim.bits, mark);
         if let Err(refused) = socket.run(&batch) {
             tracing::warn!(subnet = %claim.destination, error = %refused.source, "cannot release subnet");
         }
@@ -275,8 +273,9 @@ fn uplink_mtu(socket: &Socket) -> u32 {
     link.map_or(MTU_DEFAULT, |link| link.mtu.clamp(576, MTU_DEFAULT))
 }
 
-/// Tells apart the claims of servers with different data directories: FNV-1a of the prefix.
-fn metric(prefix: &str) -> u32 {
+/// Tells apart what servers with different data directories made: FNV-1a of the prefix. The group of our links
+/// and the metric of our claim.
+fn mark(prefix: &str) -> u32 {
     prefix
         .bytes()
         .fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))

@@ -6,5 +6,6 @@
 
 #![expect(clippy::print_stdout, reason = "skips and figures are for whoever runs the tests")]
 
+mod pasta;
 mod routed;
 mod world;

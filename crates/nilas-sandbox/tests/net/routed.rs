@@ -218,6 +218,9 @@ fn two_hundred_slots_come_and_go() {
     }
     println!("attach {}", spread(attach_times));
     println!("detach {}", spread(detach_times));
+    let start = Instant::now();
+    wait_for_links("nlf", 0);
+    println!("all links gone after {:?}", start.elapsed());
     network.tear_down();
     assert_nothing_left(&["nlf"]);
 }
@@ -230,11 +233,13 @@ fn a_slot_is_usable_again_at_once() {
     let world = World::new();
     let web = in_namespace(&world.outside, || serve_tcp(OUTSIDE, 0));
     let mut network = HostNetwork::set_up(&config("nlg")).expect("set up");
-    let (_old, first) = attached(&mut network, 3);
+    let (old, first) = attached(&mut network, 3);
     // The old sandbox still lives: its address now belongs to the new one.
     let (new, second) = attached(&mut network, 3);
     assert_eq!(new.reaches(OUTSIDE, web), Ok(HOST.to_string()));
     network.detach(first);
+    drop(old);
+    wait_for_links("nlg", 1);
     assert_eq!(new.reaches(OUTSIDE, web), Ok(HOST.to_string()));
     network.detach(second);
     assert!(network.attach(1 << 16, new.pid()).is_err(), "no such slot");
@@ -243,6 +248,15 @@ fn a_slot_is_usable_again_at_once() {
 
 fn links_of(prefix: &str) -> usize {
     run("ip", &["-o", "link"]).lines().filter(|line| line.contains(&format!(": {prefix}-"))).count()
+}
+
+/// The kernel removes links in its own time.
+fn wait_for_links(prefix: &str, count: usize) {
+    let start = Instant::now();
+    while links_of(prefix) != count {
+        assert!(start.elapsed() < Duration::from_secs(20), "{} links left", links_of(prefix));
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn assert_nothing_left(prefixes: &[&str]) {

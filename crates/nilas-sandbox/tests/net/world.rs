@@ -185,3 +185,22 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
     assert!(output.status.success(), "{program} {arguments:?}: {complaint}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
+
+/// Makes the calling thread an ordinary user's, with a tap device that user may open.
+pub(crate) fn become_user_with_tun() {
+    // SAFETY: a mount namespace of its own has no bearing on the thread's memory or descriptors.
+    // JUSTIFICATION: rustix marks every `unshare` as unsafe; the machine's own /dev must not change.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.expect("unshare");
+    let directory = tempfile::tempdir().expect("scratch");
+    let node = directory.path().join("tun").display().to_string();
+    run("mount", &["--make-rprivate", "/"]);
+    run("mount", &["-t", "tmpfs", "tmpfs", &directory.path().display().to_string()]);
+    run("mknod", &["-m", "666", &node, "c", "10", "200"]);
+    run("mount", &["--bind", &node, "/dev/net/tun"]);
+    run("umount", &[&directory.path().display().to_string()]);
+    let user = rustix::process::Uid::from_raw(65_533);
+    let group = rustix::process::Gid::from_raw(65_533);
+    rustix::thread::set_thread_groups(&[]).expect("no groups");
+    rustix::thread::set_thread_res_gid(group, group, group).expect("group");
+    rustix::thread::set_thread_res_uid(user, user, user).expect("user");
+}

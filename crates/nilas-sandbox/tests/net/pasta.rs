@@ -1,0 +1,86 @@
+//! What a sandbox of an ordinary user's spawner reaches and what not.
+
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use nilas_sandbox::{HostNetwork, NetConfig};
+
+use crate::world::{
+    HOST, HOST_SECOND, METADATA, OUTSIDE, SandboxChild, World, become_user_with_tun, in_namespace,
+    ready, run, serve_tcp,
+};
+
+const ANY: std::net::Ipv4Addr = std::net::Ipv4Addr::UNSPECIFIED;
+
+#[test]
+fn an_ordinary_user_reaches_the_outside_and_nothing_else() {
+    if !ready(&["ip", "unshare", "mount", "pasta"]) {
+        return;
+    }
+    let world = World::new();
+    let web = in_namespace(&world.outside, || {
+        serve_tcp(METADATA, 80);
+        serve_tcp(OUTSIDE, 0)
+    });
+    let host_port = serve_tcp(ANY, 0);
+    let (give, sandboxes) = mpsc::channel();
+    let (done, wait) = mpsc::channel::<()>();
+    // The spawner is a thread that has become an ordinary user. Probes stay with root, outside it.
+    let spawner = std::thread::spawn(move || {
+        become_user_with_tun();
+        let config = NetConfig {
+            subnet: None,
+            closed_ports: Vec::new(),
+            nameservers: Vec::new(),
+            prefix: "nlp".into(),
+        };
+        let mut network = HostNetwork::set_up(&config).expect("set up");
+        assert!(network.findings()[0].ok, "{:?}", network.findings());
+        let mut attachments = Vec::new();
+        for slot in 0..2 {
+            let sandbox = SandboxChild::start();
+            let start = Instant::now();
+            let mut attachment = network.attach(slot, sandbox.pid()).expect("attach");
+            let attached = start.elapsed();
+            attachment.wait_ready(Duration::from_secs(5)).expect("ready");
+            println!(
+                "pasta: attach returns after {attached:?}, network there after {:?}",
+                start.elapsed()
+            );
+            attachments.push(attachment);
+            give.send(sandbox).expect("test waits");
+        }
+        wait.recv().expect("test is done");
+        for attachment in attachments {
+            network.detach(attachment);
+        }
+        network.tear_down();
+    });
+    let first = sandboxes.recv().expect("first sandbox");
+    let second = sandboxes.recv().expect("second sandbox");
+
+    assert_eq!(first.reaches(OUTSIDE, web), Ok(HOST.to_string()), "as the host");
+    let inside = second.probe(|| serve_tcp(ANY, 0));
+    for (closed, port) in [
+        (HOST, host_port),
+        (HOST_SECOND, host_port),
+        ("127.0.0.1".parse().expect("lo"), host_port),
+        (METADATA, 80),
+        (HOST, inside),
+    ] {
+        assert!(first.reaches(closed, port).is_err(), "{closed}:{port} is open");
+    }
+    let pastas = pastas_of(&first) + pastas_of(&second);
+    assert_eq!(pastas, 2);
+    done.send(()).expect("spawner waits");
+    spawner.join().expect("spawner");
+    assert_eq!(pastas_of(&first) + pastas_of(&second), 0, "pasta is left");
+}
+
+fn pastas_of(sandbox: &SandboxChild) -> usize {
+    let end = format!(" {}", sandbox.pid());
+    run("ps", &["-eo", "args"])
+        .lines()
+        .filter(|line| line.contains("pasta") && line.ends_with(&end))
+        .count()
+}
