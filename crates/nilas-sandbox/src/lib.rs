@@ -2,11 +2,13 @@
 //!
 //! Invariant: this crate knows nothing of Lambda, HTTP or AWS. It is the only crate with `unsafe`.
 
+mod doctor;
 pub mod fake;
 mod finding;
 mod net;
 mod spec;
 
+pub use doctor::inspect_host;
 pub use finding::Finding;
 pub use net::{
     Attachment, HostNetwork, NetConfig, NetError, ProgramError, Subnet, SubnetError, loopback_up,

@@ -269,6 +269,11 @@ fn close_destinations(batch: &mut Batch, hosts: &[Ipv4Addr]) {
     }
 }
 
+/// Why an ordinary user's sandboxes have no way out on this host, and what mends it.
+pub(crate) fn pasta_lack() -> Option<(String, &'static str)> {
+    pasta::find_usable().err().map(|lack| (lack.to_string(), lack.remedy()))
+}
+
 fn may_administer_network() -> bool {
     rustix::thread::capabilities(None).is_ok_and(|sets| {
         sets.effective.contains(
