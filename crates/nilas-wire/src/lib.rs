@@ -6,6 +6,7 @@
 mod fault;
 mod message;
 pub mod percent;
+mod service;
 mod sig_error;
 pub mod sigv2;
 pub mod sigv4;
@@ -13,6 +14,7 @@ pub mod time;
 
 pub use fault::{Fault, FaultShape, Protocol, encode_fault};
 pub use message::{ApiRequest, ApiResponse};
+pub use service::Service;
 pub use sig_error::{Mismatch, SigError};
 // A fault says whose it is; callers name it together with the fault.
 pub use nilas_model::Blame;

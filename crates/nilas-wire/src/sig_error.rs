@@ -113,9 +113,12 @@ impl SigError {
             (Class::Expired, true) => "ExpiredToken",
             (Class::Expired, false) => "ExpiredTokenException",
         };
-        // JSON-RPC services know only 400 for what the caller did wrong.
-        let json_rpc = matches!(protocol, Protocol::Json10 | Protocol::Json11 | Protocol::Cbor);
-        let status = if json_rpc || class == Class::Incomplete { 400 } else { 403 };
+        // JSON-RPC services know only 400 for what the caller did wrong; Lambda answers 403 to all of these.
+        let status = match protocol {
+            Protocol::Json10 | Protocol::Json11 | Protocol::Cbor => 400,
+            Protocol::Query { .. } if class == Class::Incomplete => 400,
+            _ => 403,
+        };
         Fault::caller(code, status, FaultShape::Plain, message)
     }
 

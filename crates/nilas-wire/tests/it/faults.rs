@@ -55,21 +55,21 @@ fn lambda_refuses_malformed_authorization() {
         "Bearer abc",
         date,
         expect![[
-            r#"400 IncompleteSignatureException {"message":"'abc' not a valid key=value pair (missing equal-sign) in Authorization header: 'Bearer abc'."}"#
+            r#"403 IncompleteSignatureException {"message":"'abc' not a valid key=value pair (missing equal-sign) in Authorization header: 'Bearer abc'."}"#
         ]],
     );
     check_lambda(
         "AWS4-HMAC-SHA256 Credential=a",
         "",
         expect![[
-            r#"400 IncompleteSignatureException {"message":"Authorization header requires 'Signature' parameter. Authorization header requires 'SignedHeaders' parameter. Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. Authorization=AWS4-HMAC-SHA256 Credential=a"}"#
+            r#"403 IncompleteSignatureException {"message":"Authorization header requires 'Signature' parameter. Authorization header requires 'SignedHeaders' parameter. Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. Authorization=AWS4-HMAC-SHA256 Credential=a"}"#
         ]],
     );
     check_lambda(
         &signed,
         "201",
         expect![[
-            r#"400 IncompleteSignatureException {"message":"Date must be in ISO-8601 'basic format'. Got '201'. See http://en.wikipedia.org/wiki/ISO_8601"}"#
+            r#"403 IncompleteSignatureException {"message":"Date must be in ISO-8601 'basic format'. Got '201'. See http://en.wikipedia.org/wiki/ISO_8601"}"#
         ]],
     );
     check_lambda(
@@ -83,14 +83,14 @@ fn lambda_refuses_malformed_authorization() {
         &signed.replace("SHA256", "SHA1"),
         date,
         expect![[
-            r#"400 IncompleteSignatureException {"message":"Unsupported AWS 'algorithm': 'AWS4-HMAC-SHA1'."}"#
+            r#"403 IncompleteSignatureException {"message":"Unsupported AWS 'algorithm': 'AWS4-HMAC-SHA1'."}"#
         ]],
     );
     check_lambda(
         &signed.replace("us-east-1/", ""),
         date,
         expect![[
-            r#"400 IncompleteSignatureException {"message":"Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got 'AKIDEXAMPLE/20150830/lambda/aws4_request'"}"#
+            r#"403 IncompleteSignatureException {"message":"Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got 'AKIDEXAMPLE/20150830/lambda/aws4_request'"}"#
         ]],
     );
     check_lambda(
