@@ -32,6 +32,7 @@ const NAMESPACES: [(&str, UnshareFlags); 7] = [
 
 /// One errno a step, zero for success: the namespaces, then proc, then overlay.
 type Errnos = [i32; NAMESPACES.len() + 2];
+const MOUNT: usize = 1;
 const PROC: usize = NAMESPACES.len();
 const OVERLAY: usize = NAMESPACES.len() + 1;
 const BYTES: usize = size_of::<Errnos>();
@@ -95,8 +96,15 @@ fn in_child(writer: &OwnedFd, uid_map: &[u8], gid_map: &[u8]) -> ! {
             errnos[0] = errno(map_ids(uid_map, gid_map));
         }
     }
-    errnos[OVERLAY] = errno(try_overlay());
-    errnos[PROC] = errno(try_proc());
+    // Without a mount namespace of its own, the child's mounts would be the host's.
+    let own_mounts = errnos[MOUNT];
+    if own_mounts == 0 {
+        errnos[OVERLAY] = errno(try_overlay());
+        errnos[PROC] = errno(try_proc());
+    } else {
+        errnos[OVERLAY] = own_mounts;
+        errnos[PROC] = own_mounts;
+    }
     let mut bytes = [0; BYTES];
     for (field, errno) in bytes.chunks_exact_mut(4).zip(errnos) {
         field.copy_from_slice(&errno.to_ne_bytes());

@@ -1,16 +1,17 @@
 //! What a sandbox of a root spawner reaches and what not.
 
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use nilas_sandbox::{Attachment, HostNetwork, NetConfig};
 
 use crate::world::{
-    HOST, HOST_SECOND, METADATA, OUTSIDE, SandboxChild, World, in_namespace, ready, run, serve_tcp,
-    serve_udp,
+    HOST, HOST_SECOND, METADATA, OUTSIDE, SandboxChild, World, hide_program, in_namespace, ready,
+    run, serve_tcp, serve_udp,
 };
 
 const PROGRAMS: [&str; 3] = ["ip", "nft", "unshare"];
-const ANY: std::net::Ipv4Addr = std::net::Ipv4Addr::UNSPECIFIED;
+const ANY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 
 fn config(prefix: &str) -> NetConfig {
     NetConfig {
@@ -30,75 +31,76 @@ fn attached(network: &mut HostNetwork, slot: u32) -> (SandboxChild, Attachment) 
 
 #[test]
 fn reaches_the_outside_under_the_hosts_address_and_nothing_else() {
-    if !ready(&PROGRAMS) {
-        return;
+    if ready(&PROGRAMS) {
+        check_walls(&World::new(), "nla", "nft");
     }
-    let world = World::new();
-    let (web, control) = in_namespace(&world.outside, || {
+}
+
+#[test]
+fn the_walls_stand_with_iptables_where_nft_is_missing() {
+    if ready(&["ip", "unshare", "iptables-restore", "mount"]) {
+        let world = World::new();
+        hide_program("/usr/sbin/nft");
+        check_walls(&world, "nlh", "iptables");
+        assert!(!run("iptables-save", &[]).contains("nlh"), "rules left behind");
+        assert!(!run("ip6tables-save", &[]).contains("nlh"), "rules left behind");
+    }
+}
+
+/// The routes inside are taken away first, so that the packet filter alone must hold.
+fn check_walls(world: &World, prefix: &str, firewall: &str) {
+    let web = in_namespace(&world.outside, || {
         serve_tcp(METADATA, 80);
-        (serve_tcp(OUTSIDE, 0), serve_tcp(OUTSIDE, 4222))
+        serve_tcp(OUTSIDE, 4222);
+        serve_tcp(OUTSIDE, 0)
     });
     let host_port = serve_tcp(ANY, 0);
-    let mut network = HostNetwork::set_up(&config("nla")).expect("set up");
-    assert!(network.findings()[0].ok, "{:?}", network.findings());
+    serve_udp(ANY, 5353);
+    let mut network = HostNetwork::set_up(&config(prefix)).expect("set up");
+    let outbound = &network.findings()[0];
+    assert!(outbound.ok && outbound.detail.contains(firewall), "{outbound:?}");
     let (first, a) = attached(&mut network, 0);
     let (second, b) = attached(&mut network, 1);
 
-    let host: String = HOST.to_string();
-    assert_eq!(first.reaches(OUTSIDE, web), Ok(host.clone()), "masqueraded");
-    assert_eq!(second.reaches(OUTSIDE, web), Ok(host));
-    for closed in [
-        HOST,
-        HOST_SECOND,
-        "10.213.0.1".parse().expect("gateway"),
-        "127.0.0.1".parse().expect("lo"),
-    ] {
-        assert!(first.reaches(closed, host_port).is_err(), "{closed} of the host is open");
-    }
-    assert!(first.reaches(METADATA, 80).is_err(), "cloud metadata is open");
-    assert!(first.reaches(OUTSIDE, control).is_err(), "the closed port is open");
-
-    let address = "10.213.0.3".parse().expect("address of slot 1");
+    assert_eq!(first.reaches(OUTSIDE, web), Ok(HOST.to_string()), "masqueraded");
+    assert_eq!(second.reaches(OUTSIDE, web), Ok(HOST.to_string()));
     let inside = second.probe(|| serve_tcp(ANY, 0));
-    assert!(first.reaches(address, inside).is_err(), "sandboxes reach each other");
+    let neighbour = "10.213.0.3".parse().expect("address of slot 1");
+    let gateway = "10.213.0.1".parse().expect("gateway");
+    let closed = [
+        (HOST, host_port),
+        (HOST_SECOND, host_port),
+        (gateway, host_port),
+        ("127.0.0.2".parse().expect("loopback"), host_port),
+        (METADATA, 80),
+        (OUTSIDE, 4222),
+        (neighbour, inside),
+    ];
+    let check = |state: &str| {
+        for (address, port) in closed {
+            assert!(first.reaches(address, port).is_err(), "{address}:{port} is open {state}");
+        }
+        assert!(!first.asks(HOST, 5353), "the host is open to datagrams {state}");
+    };
+    check("from inside");
+    first.probe(|| {
+        run("ip", &["route", "del", "blackhole", "169.254.0.0/16"]);
+        run("ip", &["route", "del", "blackhole", &HOST.to_string()]);
+        run("ip", &["route", "del", "blackhole", &HOST_SECOND.to_string()]);
+        run("ip", &["route", "add", "127.0.0.2/32", "via", "10.213.0.1", "dev", "eth0", "onlink"]);
+    });
+    check("without the routes inside");
+    check_forged_source(world, &first, web, (neighbour, inside));
     network.detach(a);
     network.detach(b);
     network.tear_down();
 }
 
-#[test]
-fn the_packet_filter_stands_without_the_routes_inside() {
-    if !ready(&PROGRAMS) {
-        return;
-    }
-    let world = World::new();
-    let web = in_namespace(&world.outside, || {
-        serve_tcp(METADATA, 80);
-        run("ip", &["route", "add", "10.213.0.0/16", "via", &HOST.to_string()]);
-        serve_tcp(OUTSIDE, 0)
-    });
-    let host_port = serve_tcp(ANY, 0);
-    serve_udp(ANY, 5353);
-    let mut network = HostNetwork::set_up(&config("nlb")).expect("set up");
-    let (sandbox, a) = attached(&mut network, 0);
-    let (victim, b) = attached(&mut network, 1);
-    let inside = victim.probe(|| serve_tcp(ANY, 0));
-    sandbox.probe(|| {
-        run("ip", &["route", "del", "blackhole", "169.254.0.0/16"]);
-        run("ip", &["route", "del", "blackhole", &HOST.to_string()]);
-        run("ip", &["route", "add", "127.0.0.2/32", "via", "10.213.0.1", "dev", "eth0", "onlink"]);
-    });
-    assert!(sandbox.reaches(METADATA, 80).is_err(), "cloud metadata is open");
-    assert!(sandbox.reaches(HOST, host_port).is_err(), "the host is open");
-    assert!(!sandbox.asks(HOST, 5353), "the host is open to datagrams");
-    assert!(
-        sandbox.reaches("10.213.0.3".parse().expect("victim"), inside).is_err(),
-        "the neighbour is open"
-    );
-
-    // With a forged source address nothing comes back, nor goes out: the outside sees no connection.
-    sandbox.probe(|| {
-        run("ip", &["addr", "add", "10.213.0.3/32", "dev", "eth0"]);
+/// With another sandbox's address nothing goes out, and the outside cannot open connections to sandboxes.
+fn check_forged_source(world: &World, forger: &SandboxChild, web: u16, victim: (Ipv4Addr, u16)) {
+    let forged = victim.0.to_string();
+    forger.probe(|| {
+        run("ip", &["addr", "add", &format!("{forged}/32"), "dev", "eth0"]);
         run(
             "ip",
             &[
@@ -111,21 +113,16 @@ fn the_packet_filter_stands_without_the_routes_inside() {
                 "eth0",
                 "onlink",
                 "src",
-                "10.213.0.3",
+                &forged,
             ],
         );
     });
-    assert!(sandbox.reaches(OUTSIDE, web).is_err(), "spoofed source passes");
-    let from_outside = in_namespace(&world.outside, || {
-        std::net::TcpStream::connect_timeout(
-            &([10, 213, 0, 3], inside).into(),
-            Duration::from_millis(300),
-        )
+    assert!(forger.reaches(OUTSIDE, web).is_err(), "a forged source passes");
+    let opened = in_namespace(&world.outside, || {
+        run("ip", &["route", "add", "10.213.0.0/16", "via", &HOST.to_string()]);
+        std::net::TcpStream::connect_timeout(&victim.into(), Duration::from_millis(300))
     });
-    from_outside.expect_err("the outside opens connections to sandboxes");
-    network.detach(a);
-    network.detach(b);
-    network.tear_down();
+    opened.expect_err("the outside opens connections to sandboxes");
 }
 
 #[test]

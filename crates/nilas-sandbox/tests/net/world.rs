@@ -188,12 +188,9 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
 
 /// Makes the calling thread an ordinary user's, with a tap device that user may open.
 pub(crate) fn become_user_with_tun() {
-    // SAFETY: a mount namespace of its own has no bearing on the thread's memory or descriptors.
-    // JUSTIFICATION: rustix marks every `unshare` as unsafe; the machine's own /dev must not change.
-    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.expect("unshare");
+    own_mounts();
     let directory = tempfile::tempdir().expect("scratch");
     let node = directory.path().join("tun").display().to_string();
-    run("mount", &["--make-rprivate", "/"]);
     run("mount", &["-t", "tmpfs", "tmpfs", &directory.path().display().to_string()]);
     run("mknod", &["-m", "666", &node, "c", "10", "200"]);
     run("mount", &["--bind", &node, "/dev/net/tun"]);
@@ -203,4 +200,19 @@ pub(crate) fn become_user_with_tun() {
     rustix::thread::set_thread_groups(&[]).expect("no groups");
     rustix::thread::set_thread_res_gid(group, group, group).expect("group");
     rustix::thread::set_thread_res_uid(user, user, user).expect("user");
+}
+
+/// Makes the calling thread, and what it starts, see no program at `path`.
+pub(crate) fn hide_program(path: &str) {
+    own_mounts();
+    if Path::new(path).exists() {
+        run("mount", &["--bind", "/dev/null", path]);
+    }
+}
+
+fn own_mounts() {
+    // SAFETY: a mount namespace of its own has no bearing on the thread's memory or descriptors.
+    // JUSTIFICATION: rustix marks every `unshare` as unsafe; the machine's own mounts must not change.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.expect("unshare");
+    run("mount", &["--make-rprivate", "/"]);
 }
