@@ -37,7 +37,7 @@ for _ in $(seq 100); do
 done
 
 export AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null AWS_PAGER=
-eval "$("$NILAS" env --data-dir "$WORK/data" --listen "127.0.0.1:$PORT")"
+eval "$("$NILAS" env --data-dir "$WORK/data" --endpoint "http://127.0.0.1:$PORT")"
 cd "$WORK"
 cat >1_hello_world.js <<'JS'
 module.exports.handler = (event, context, callback) => {

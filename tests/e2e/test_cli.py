@@ -58,7 +58,7 @@ def test_no_server_is_a_clear_error_with_a_hint():
 
 
 def test_env_config_doctor_completions(main_server, tmp_path):
-    exports = main_server.nilas("env", "--listen", f"127.0.0.1:{main_server.port}").stdout
+    exports = main_server.nilas("env", "--endpoint", main_server.url).stdout
     assert f"AWS_ENDPOINT_URL=" in exports and "AKIA" in exports
     config = json.loads(main_server.nilas("config", "--json").stdout)
     assert config
