@@ -50,6 +50,7 @@ pub struct NetConfig {
 pub struct HostNetwork {
     mode: Mode,
     nameservers: Vec<IpAddr>,
+    closed_ports: Vec<u16>,
 }
 
 #[derive(Debug)]
@@ -150,7 +151,11 @@ impl HostNetwork {
                 },
             }
         };
-        Ok(Self { mode, nameservers: config.nameservers.clone() })
+        Ok(Self {
+            mode,
+            nameservers: config.nameservers.clone(),
+            closed_ports: config.closed_ports.clone(),
+        })
     }
 
     /// Connects the network namespace of `pid`, a live child with a user namespace of its own.
@@ -162,7 +167,7 @@ impl HostNetwork {
                 routed.attach(slot, pid)?;
                 Link::Veth
             }
-            Mode::Pasta(pasta) => Link::Pasta(pasta.attach(pid)?),
+            Mode::Pasta(pasta) => pasta.attach(pid)?.map_or(Link::Closed, Link::Pasta),
             Mode::Closed { .. } => Link::Closed,
         };
         Ok(Attachment { slot, link })
@@ -183,6 +188,9 @@ impl HostNetwork {
         let mut findings = vec![self.outbound_finding()];
         if let Mode::Routed(routed) = &self.mode {
             findings.push(forwarding_finding(routed));
+        }
+        if matches!(self.mode, Mode::Pasta(_)) && !self.closed_ports.is_empty() {
+            findings.push(closed_ports_finding(&self.closed_ports));
         }
         findings.push(nameserver_finding(&self.nameservers));
         findings
@@ -307,6 +315,18 @@ fn forwarding_finding(routed: &Routed) -> Finding {
         });
     }
     finding
+}
+
+/// pasta knows no packet filter.
+fn closed_ports_finding(ports: &[u16]) -> Finding {
+    let list: Vec<String> = ports.iter().map(u16::to_string).collect();
+    Finding {
+        feature: "closed ports".into(),
+        ok: false,
+        detail: format!("pasta cannot close ports {}", list.join(", ")),
+        cost: Some("functions reach these ports on other machines".to_owned()),
+        remedy: Some("run nilas as root".to_owned()),
+    }
 }
 
 fn nameserver_finding(nameservers: &[IpAddr]) -> Finding {

@@ -56,7 +56,15 @@ impl Pasta {
         Ok(Self { program, socket })
     }
 
-    pub(super) fn attach(&self, pid: libc::pid_t) -> Result<PastaProcess, NetError> {
+    /// None while the host itself is offline: pasta would end at once for want of an address to borrow.
+    pub(super) fn attach(&self, pid: libc::pid_t) -> Result<Option<PastaProcess>, NetError> {
+        let routes = self
+            .socket
+            .routes()
+            .map_err(|source| NetError::Netlink { step: "list routes", source })?;
+        if !routes.iter().any(|route| route.bits == 0 && route.link != 0) {
+            return Ok(None);
+        }
         // The wall before the way out.
         self.close_inside(pid)?;
         let mut command = Command::new(&self.program);
@@ -90,7 +98,7 @@ impl Pasta {
             });
         }
         let child = command.spawn().map_err(|source| NetError::PastaStart { source })?;
-        Ok(PastaProcess { child, sandbox: pid })
+        Ok(Some(PastaProcess { child, sandbox: pid }))
     }
 
     pub(super) fn describe(&self) -> String {

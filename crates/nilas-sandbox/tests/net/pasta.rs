@@ -28,13 +28,7 @@ fn an_ordinary_user_reaches_the_outside_and_nothing_else() {
     // The spawner is a thread that has become an ordinary user. Probes stay with root, outside it.
     let spawner = std::thread::spawn(move || {
         become_user_with_tun();
-        let config = NetConfig {
-            subnet: None,
-            closed_ports: Vec::new(),
-            nameservers: Vec::new(),
-            prefix: "nlp".into(),
-        };
-        let mut network = HostNetwork::set_up(&config).expect("set up");
+        let mut network = HostNetwork::set_up(&config()).expect("set up");
         assert!(network.findings()[0].ok, "{:?}", network.findings());
         let mut attachments = Vec::new();
         for slot in 0..2 {
@@ -83,4 +77,33 @@ fn pastas_of(sandbox: &SandboxChild) -> usize {
         .lines()
         .filter(|line| line.contains("pasta") && line.ends_with(&end))
         .count()
+}
+
+#[test]
+fn sandboxes_start_while_the_host_is_offline() {
+    if !ready(&["ip", "unshare", "mount", "pasta"]) {
+        return;
+    }
+    let _world = World::new();
+    run("ip", &["route", "del", "default"]);
+    std::thread::spawn(|| {
+        become_user_with_tun();
+        let mut network = HostNetwork::set_up(&config()).expect("set up");
+        let sandbox = SandboxChild::start();
+        let mut attachment = network.attach(0, sandbox.pid()).expect("attach");
+        attachment.wait_ready(Duration::from_secs(1)).expect("ready");
+        assert!(!attachment.outbound());
+        network.detach(attachment);
+    })
+    .join()
+    .expect("spawner");
+}
+
+fn config() -> NetConfig {
+    NetConfig {
+        subnet: None,
+        closed_ports: Vec::new(),
+        nameservers: Vec::new(),
+        prefix: "nlp".to_owned(),
+    }
 }
