@@ -20,17 +20,12 @@ const idle = {
   invoke: () => global[IDLE](),
 };
 
-// From this release on AWS knows no callbacks: a return value is the response.
-const PROMISES_ONLY_SINCE = 24;
-// From this release on a promise that never settles is an error, not null.
-const UNSETTLED_IS_ERROR_SINCE = 18;
-
 class Runtime {
-  constructor(channel, handler, environment, logError, release) {
+  constructor(channel, handler, environment, logError, traits) {
     this.channel = channel;
     this.handler = handler;
     this.logError = logError;
-    this.release = release;
+    this.traits = traits;
     this.current = null; // request id of the running invocation
     this.facts = {
       functionVersion: environment.AWS_LAMBDA_FUNCTION_VERSION,
@@ -60,7 +55,7 @@ class Runtime {
     if (isStreaming(this.handler)) {
       return this.invokeStreaming;
     }
-    if (this.release < PROMISES_ONLY_SINCE) {
+    if (!this.traits.promisesOnly) {
       return this.invokeWithCallback;
     }
     if (this.handler.length >= 3) {
@@ -107,7 +102,6 @@ class Runtime {
     const requestId = header.requestId;
     const succeed = (result) => this.succeed(requestId, stringify(result, JSONStringifyError));
     const fail = (error) => this.fail(requestId, error);
-    idle.set(() => this.fail(requestId, new NodeJsExit()));
     try {
       const context = Object.assign(headerFacts(header), { xRayTraceId: header.traceId }, this.facts);
       const result = this.handler(JSON.parse(event), context);
@@ -164,7 +158,7 @@ class Runtime {
   // The event loop is empty and the handler has not answered.
   endUnanswered(call, requestId) {
     call.completed = true;
-    if (this.isAsync && this.release >= UNSETTLED_IS_ERROR_SINCE) {
+    if (this.isAsync && this.traits.unsettledIsError) {
       this.fail(requestId, new NodeJsExit());
     } else {
       this.succeed(requestId, 'null');

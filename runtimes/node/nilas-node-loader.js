@@ -16,10 +16,7 @@ const { HttpResponseStream, streamifyResponse } = require('./nilas-node-stream')
 // `dir/module.a.b`: the file name ends at its first dot, the rest is a property path.
 const FILE_AND_PROPERTY = /^([^.]*)\.(.*)$/;
 
-// From this release on AWS also looks into a module's default export.
-const DEFAULT_EXPORT_SINCE = 24;
-
-async function loadHandler(environment, release) {
+async function loadHandler(environment, traits) {
   const handlerName = environment._HANDLER;
   if (handlerName.includes('..')) {
     throw new MalformedHandlerName(
@@ -37,7 +34,7 @@ async function loadHandler(environment, release) {
   installGlobal(environment);
   const app = await loadModule(environment.LAMBDA_TASK_ROOT, directory, moduleName);
   const handler =
-    lookUp(app, property) || (release >= DEFAULT_EXPORT_SINCE && lookUp(app, `default.${property}`));
+    lookUp(app, property) || (traits.promisesOnly && lookUp(app, `default.${property}`));
   if (!handler) {
     throw new HandlerNotFound(`${handlerName} is undefined or not exported`);
   }

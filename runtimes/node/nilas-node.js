@@ -6,7 +6,7 @@
 'use strict';
 
 const { Channel } = require('./nilas-node-channel');
-const { installConsole } = require('./nilas-node-console');
+const { installConsole, setRequestId } = require('./nilas-node-console');
 const { UnhandledPromiseRejection, toResponse } = require('./nilas-node-errors');
 const { loadHandler } = require('./nilas-node-loader');
 const { Runtime, idle } = require('./nilas-node-invocation');
@@ -14,9 +14,17 @@ const { Runtime, idle } = require('./nilas-node-invocation');
 const CHANNEL_FD = 3;
 
 // Exit statuses of AWS's runtime; 13 is Node's own "unsettled top-level await".
+const EXIT_FAILURE = 1;
 const EXIT_UNHANDLED_REJECTION = 128;
 const EXIT_UNCAUGHT_EXCEPTION = 129;
 const EXIT_UNSETTLED_AWAIT = 13;
+
+// From this release on there are no callbacks, a returned value is the response,
+// a module's default export is searched for the handler, and an error nobody
+// caught ends the process the way Node.js does by default.
+const PROMISES_ONLY_SINCE = 24;
+// From this release on a promise that never settles is an error, not null.
+const UNSETTLED_IS_ERROR_SINCE = 18;
 
 function boot() {
   return new Channel(CHANNEL_FD);
@@ -24,6 +32,7 @@ function boot() {
 
 async function run(channel, environment) {
   const logError = installConsole(environment);
+  const traits = releaseTraits(environment);
   let runtime = null;
 
   function die(label, error, exitStatus) {
@@ -37,30 +46,41 @@ async function run(channel, environment) {
     process.exit(exitStatus);
   }
 
-  process.on('uncaughtException', (error) => {
-    die('Uncaught Exception', error, EXIT_UNCAUGHT_EXCEPTION);
-  });
-  process.on('unhandledRejection', (reason, promise) => {
-    const error = new UnhandledPromiseRejection(reason, promise);
-    die('Unhandled Promise Rejection', error, EXIT_UNHANDLED_REJECTION);
-  });
-  process.on('beforeExit', idle.invoke);
-  idle.set(() => process.exit(EXIT_UNSETTLED_AWAIT));
+  if (traits.promisesOnly) {
+    setRequestId('-');
+  } else {
+    process.on('uncaughtException', (error) => {
+      die('Uncaught Exception', error, EXIT_UNCAUGHT_EXCEPTION);
+    });
+    process.on('unhandledRejection', (reason, promise) => {
+      const error = new UnhandledPromiseRejection(reason, promise);
+      die('Unhandled Promise Rejection', error, EXIT_UNHANDLED_REJECTION);
+    });
+    idle.set(() => process.exit(EXIT_UNSETTLED_AWAIT));
+    process.on('beforeExit', idle.invoke);
+  }
 
   try {
-    const release = nodeRelease(environment);
-    const handler = await loadHandler(environment, release);
-    runtime = new Runtime(channel, handler, environment, logError, release);
+    const handler = await loadHandler(environment, traits);
+    runtime = new Runtime(channel, handler, environment, logError, traits);
   } catch (error) {
+    if (traits.promisesOnly) {
+      die('Init Error', error, EXIT_FAILURE);
+    }
     die('Uncaught Exception', error, EXIT_UNCAUGHT_EXCEPTION);
   }
   runtime.start();
 }
 
-// The release the function asked for, whichever Node serves it: `AWS_Lambda_nodejs20.x` is 20.
-function nodeRelease(environment) {
+// What to do as which release of AWS's runtime. The function's own choice counts
+// (`AWS_Lambda_nodejs20.x` is 20), whichever version of Node.js serves it.
+function releaseTraits(environment) {
   const match = /^AWS_Lambda_nodejs(\d+)/.exec(environment.AWS_EXECUTION_ENV || '');
-  return parseInt(match === null ? process.versions.node : match[1], 10);
+  const release = parseInt(match === null ? process.versions.node : match[1], 10);
+  return {
+    promisesOnly: release >= PROMISES_ONLY_SINCE,
+    unsettledIsError: release >= UNSETTLED_IS_ERROR_SINCE,
+  };
 }
 
 if (require.main === module) {

@@ -326,14 +326,23 @@ def interpreters(default, variable, print_self):
     return found
 
 
-def check(test, row, record, logs_matter=True):
-    test.assertEqual(row.expect, record.outcomes)
-    if row.logs is not None and logs_matter:
+def check(test, row, record):
+    pairs = zip(row.expect, record.outcomes)
+    outcomes = [(got[0], pick(want[-1], got[-1])) if len(got) > 1 else got for want, got in pairs]
+    test.assertEqual(row.expect, outcomes + record.outcomes[len(outcomes) :])
+    if row.logs is not None:
         test.assertEqual(row.logs, record.logs)
     if row.stdout is not None:
         test.assertEqual(row.stdout, record.stdout)
     if row.status is not None:
         test.assertEqual(row.status, record.status)
+
+
+def pick(want, got):
+    """A row may give an error by its type alone: messages differ between releases."""
+    if isinstance(want, dict) and set(want) == {"errorType"} and isinstance(got, dict):
+        return {"errorType": got.get("errorType")}
+    return got
 
 
 def applies(row, version):
