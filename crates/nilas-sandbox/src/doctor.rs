@@ -14,6 +14,11 @@ use crate::net::{pasta_lack, program};
 /// The oldest Linux everything works on: `cgroup.kill` is the youngest thing nilas wants.
 const KERNEL_WANTED: (u32, u32) = (5, 14);
 
+const NAMESPACES: &str = "namespaces";
+const PROC: &str = "proc in sandboxes";
+/// What no sandbox starts without.
+const NEEDED: [&str; 2] = [NAMESPACES, PROC];
+
 /// All findings, the most basic first. Takes some ten milliseconds.
 pub fn inspect_host() -> Vec<Finding> {
     let root = rustix::process::geteuid().is_root();
@@ -26,9 +31,14 @@ pub fn inspect_host() -> Vec<Finding> {
         findings.push(packet_filter());
     } else {
         findings.push(rootless_network());
-        findings.push(subordinate_ids());
     }
+    findings.push(user_ids(root));
     findings
+}
+
+/// Whether sandboxes can start on a host with these findings, however much less they then give.
+pub fn can_run(findings: &[Finding]) -> bool {
+    !findings.iter().any(|finding| !finding.ok && NEEDED.contains(&finding.feature.as_ref()))
 }
 
 // === kernel ===
@@ -63,7 +73,7 @@ fn namespaces(report: &trial::Report) -> Vec<Finding> {
         .collect();
     let ok = refused.is_empty();
     findings.push(Finding {
-        feature: "namespaces".into(),
+        feature: NAMESPACES.into(),
         ok,
         detail: if ok {
             let names: Vec<&str> = report.namespaces.iter().map(|(name, _)| *name).collect();
@@ -77,7 +87,7 @@ fn namespaces(report: &trial::Report) -> Vec<Finding> {
         remedy: (!ok).then(namespace_remedy),
     });
     findings.push(mount_finding(
-        "proc in sandboxes",
+        PROC,
         &report.proc,
         "the sandbox cannot have a /proc of its own: no environment starts",
         "outside containers nothing hides /proc; in one, run it with --security-opt systempaths=unconfined",
@@ -199,49 +209,20 @@ fn rootless_network() -> Finding {
     }
 }
 
-/// Without them a sandbox has one user id, the caller's own seen as another.
-fn subordinate_ids() -> Finding {
-    let uid = rustix::process::geteuid().as_raw();
-    let name = user_name(&fs::read_to_string("/etc/passwd").unwrap_or_default(), uid);
-    let granted = ["/etc/subuid", "/etc/subgid"]
-        .iter()
-        .all(|path| has_range(&fs::read_to_string(path).unwrap_or_default(), name.as_deref(), uid));
-    let helper = program::find("newuidmap").is_some() && program::find("newgidmap").is_some();
-    let detail = match (helper, granted) {
-        (true, true) => "newuidmap and a range of user ids",
-        (true, false) => "newuidmap, but no range of user ids for this user",
-        (false, _) => "newuidmap is not installed",
-    };
-    let who = name.unwrap_or_else(|| uid.to_string());
-    let remedy = if helper {
-        format!("sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {who}")
-    } else {
-        "sudo apt-get install uidmap (Debian, Ubuntu) or sudo dnf install shadow-utils (Fedora)"
-            .to_owned()
-    };
-    let ok = helper && granted;
+/// Whether sandboxes have user ids of their own on the host.
+fn user_ids(root: bool) -> Finding {
     Finding {
-        feature: "user id ranges".into(),
-        ok,
-        detail: detail.to_owned(),
-        cost: (!ok).then(|| "all environments run under this user's own id".to_owned()),
-        remedy: (!ok).then_some(remedy),
+        feature: "user ids".into(),
+        ok: root,
+        detail: if root {
+            "a range for each environment"
+        } else {
+            "this user's own for all environments"
+        }
+        .to_owned(),
+        cost: (!root).then(|| "namespaces alone keep environments apart".to_owned()),
+        remedy: (!root).then(|| "run nilas as root: it drops its privileges itself".to_owned()),
     }
-}
-
-fn user_name(passwd: &str, uid: u32) -> Option<String> {
-    passwd.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
-    })
-}
-
-/// Whether `/etc/subuid` or `/etc/subgid` gives the user anything, by name or by number.
-fn has_range(text: &str, name: Option<&str>, uid: u32) -> bool {
-    text.lines()
-        .filter_map(|line| line.split(':').next())
-        .any(|owner| Some(owner) == name || owner.parse() == Ok(uid))
 }
 
 #[cfg(test)]
@@ -257,13 +238,18 @@ mod tests {
     }
 
     #[test]
-    fn finds_ranges_by_name_and_by_number() {
-        let passwd = "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n";
-        assert_eq!(user_name(passwd, 1000).as_deref(), Some("ann"));
-        assert_eq!(user_name(passwd, 1001), None);
-        assert!(has_range("ann:100000:65536\n", Some("ann"), 1000));
-        assert!(has_range("1000:100000:65536\n", None, 1000));
-        assert!(!has_range("anna:100000:65536\n", Some("ann"), 1000));
+    fn only_what_sandboxes_cannot_do_without_keeps_them_from_running() {
+        let lacking = |feature: &'static str| Finding {
+            feature: feature.into(),
+            ok: false,
+            detail: String::new(),
+            cost: None,
+            remedy: None,
+        };
+        assert!(can_run(&[lacking("overlay mounts"), lacking("outbound network")]));
+        for feature in NEEDED {
+            assert!(!can_run(&[lacking(feature)]), "{feature}");
+        }
     }
 
     #[test]

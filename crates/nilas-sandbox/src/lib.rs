@@ -8,7 +8,7 @@ mod finding;
 mod net;
 mod spec;
 
-pub use doctor::inspect_host;
+pub use doctor::{can_run, inspect_host};
 pub use finding::Finding;
 pub use net::{
     Attachment, HostNetwork, NetConfig, NetError, ProgramError, Subnet, SubnetError, loopback_up,
