@@ -80,6 +80,16 @@ pub const HEADER_BYTES_MAX: usize = 65_536;
 pub const CONNECTIONS_MAX: usize = 10_000;
 /// Time a client may take to send its headers, milliseconds.
 pub const HEADER_READ_MS_MAX: u64 = 30_000;
+/// Silence of a client in the middle of a request's body, milliseconds.
+pub const BODY_READ_MS_MAX: u64 = 30_000;
+/// Bytes of request bodies held in memory at once, all connections of the machine together.
+pub const BUFFERED_BODY_BYTES_MAX: usize = 536_870_912;
+/// The same for the endpoints inside environments, all together, so that functions cannot starve people.
+pub const BUFFERED_ENVIRONMENT_BODY_BYTES_MAX: usize = 268_435_456;
+/// Connections to the endpoint inside one environment.
+pub const ENVIRONMENT_CONNECTIONS_MAX: usize = 64;
+/// Requests at once on one HTTP/2 connection.
+pub const HTTP2_STREAMS_MAX: u32 = 128;
 
 /// One record of the store, bytes; and its key.
 pub const RECORD_BYTES_MAX: usize = 4_194_304;
@@ -112,3 +122,4 @@ const _: () = assert!(LOG_EVENT_BYTES_MAX < LOG_BYTES_QUEUED_MAX);
 const _: () = assert!(SYNC_PAYLOAD_BYTES_MAX < SYNC_RESPONSE_BYTES_MAX);
 const _: () = assert!(ZIPPED_BYTES_MAX < UNZIPPED_BYTES_MAX);
 const _: () = assert!(LOG_TAIL_BYTES_MAX < LOG_EVENT_BYTES_MAX);
+const _: () = assert!(CONTROL_BODY_BYTES_MAX < BUFFERED_ENVIRONMENT_BODY_BYTES_MAX);

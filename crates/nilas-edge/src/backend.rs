@@ -1,0 +1,15 @@
+//! What the edge hands verified requests to.
+
+use nilas_model::AuthContext;
+use nilas_wire::{ApiRequest, ApiResponse, Service};
+
+/// The services behind the edge.
+pub trait Backend: Send + Sync + std::fmt::Debug + 'static {
+    /// Answers one operation; errors, too, are answers.
+    fn handle(
+        &self,
+        service: Service,
+        auth: &AuthContext,
+        request: ApiRequest,
+    ) -> impl Future<Output = ApiResponse> + Send;
+}

@@ -1,0 +1,333 @@
+//! One request, from HTTP to a service and back.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts as Head;
+use http::{Method, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use nilas_model::{AccountId, AuthContext, Clock, Origin, RequestId, limits};
+use nilas_wire::sigv4::{Parts, Verifier};
+use nilas_wire::{ApiRequest, ApiResponse, Fault, Protocol, Service, SigError, encode_fault};
+use tracing::{debug, error};
+
+use crate::authenticate::Authenticator;
+use crate::backend::Backend;
+use crate::body::{self, BodyError, Buffered, Room};
+use crate::health;
+use crate::identity::Identity;
+use crate::route::route;
+
+/// How much the edge takes in, and whose account it serves.
+#[derive(Debug, Clone)]
+pub struct EdgeConfig {
+    /// The account of the root key.
+    pub account: AccountId,
+    pub connections_max: usize,
+    pub environment_connections_max: usize,
+    /// One body.
+    pub body_bytes_max: usize,
+    /// All bodies together.
+    pub buffered_bytes_max: usize,
+    /// All bodies from environments together.
+    pub buffered_environment_bytes_max: usize,
+    pub header_read_ms_max: u64,
+    pub body_read_ms_max: u64,
+}
+
+impl Default for EdgeConfig {
+    fn default() -> Self {
+        Self {
+            account: AccountId::parse("000000000000").expect("twelve digits"),
+            connections_max: limits::CONNECTIONS_MAX,
+            environment_connections_max: limits::ENVIRONMENT_CONNECTIONS_MAX,
+            body_bytes_max: limits::CONTROL_BODY_BYTES_MAX,
+            buffered_bytes_max: limits::BUFFERED_BODY_BYTES_MAX,
+            buffered_environment_bytes_max: limits::BUFFERED_ENVIRONMENT_BODY_BYTES_MAX,
+            header_read_ms_max: limits::HEADER_READ_MS_MAX,
+            body_read_ms_max: limits::BODY_READ_MS_MAX,
+        }
+    }
+}
+
+/// The AWS API over HTTP, in front of `B`.
+#[derive(Debug)]
+pub struct Edge<B>(Arc<Inner<B>>);
+
+#[derive(Debug)]
+struct Inner<B> {
+    config: EdgeConfig,
+    backend: Arc<B>,
+    identity: Arc<Identity>,
+    verifier: Verifier,
+    clock: Arc<dyn Clock>,
+    room: Room,
+    environment_room: Room,
+}
+
+/// Where a connection came in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entrance {
+    pub(crate) origin: Origin,
+    pub(crate) local: SocketAddr,
+}
+
+/// Why a request ends here, with the protocol to say it in.
+struct Refusal {
+    protocol: Protocol,
+    fault: Fault,
+}
+
+// === impl Edge ===
+
+impl<B> Clone for Edge<B> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<B: Backend> Edge<B> {
+    pub fn new(
+        config: EdgeConfig,
+        backend: B,
+        identity: Arc<Identity>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let room = Room::of_bytes(config.buffered_bytes_max);
+        let environment_room = Room::of_bytes(config.buffered_environment_bytes_max);
+        let (backend, verifier) = (Arc::new(backend), Verifier::new());
+        Self(Arc::new(Inner { config, backend, identity, verifier, clock, room, environment_room }))
+    }
+
+    pub(crate) fn config(&self) -> &EdgeConfig {
+        &self.0.config
+    }
+
+    /// Answers one request, whatever it is.
+    pub(crate) async fn answer(
+        &self,
+        entrance: Entrance,
+        request: http::Request<Incoming>,
+    ) -> Response<Full<Bytes>> {
+        let inner = &self.0;
+        let began_us = inner.clock.monotonic_us();
+        let request_id = RequestId::random();
+        let (mut head, mut body) = request.into_parts();
+        adopt_authority(&mut head);
+        let (method, path) = (head.method.clone(), head.uri.path().to_owned());
+        let query = head.uri.query().unwrap_or("");
+        let signed = head.headers.contains_key(header::AUTHORIZATION);
+        let open = if signed { None } else { health::answer(&method, &path, query) };
+        let response = match open {
+            Some(response) => response,
+            None => match inner.receive(entrance, head, path, &mut body, request_id).await {
+                Ok((service, auth, request)) => inner.call(service, auth, request).await,
+                Err(refusal) => encode_fault(refusal.protocol, &refusal.fault, &request_id),
+            },
+        };
+        let duration_us = inner.clock.monotonic_us().saturating_sub(began_us);
+        debug!(request = %request_id, %method, status = response.status.as_u16(), duration_us, "answered");
+        into_http(response, &method, &request_id)
+    }
+}
+
+impl<B: Backend> Inner<B> {
+    /// Takes the request in: routes it, reads it, verifies it.
+    async fn receive(
+        &self,
+        entrance: Entrance,
+        mut head: Head,
+        path: String,
+        body: &mut Incoming,
+        request_id: RequestId,
+    ) -> Result<(Service, AuthContext, ApiRequest), Refusal> {
+        let query = head.uri.query().unwrap_or("").to_owned();
+        let parts =
+            Parts { method: &head.method, path: &path, query: &query, headers: &head.headers };
+        let read = self.authenticate(entrance, &parts, body).await;
+        let (service, auth, bytes, trailers) = match read {
+            Ok(read) => read,
+            Err(refusal) => {
+                body::drain(body, &head.headers).await;
+                return Err(refusal);
+            }
+        };
+        for (name, value) in trailers {
+            if let (Ok(name), Ok(value)) =
+                (name.parse::<HeaderName>(), HeaderValue::from_str(&value))
+            {
+                head.headers.insert(name, value);
+            }
+        }
+        let base_url = base_url(&head.headers, entrance.local);
+        let Head { method, headers, .. } = head;
+        Ok((
+            service,
+            auth,
+            ApiRequest { method, path, query, headers, body: bytes, request_id, base_url },
+        ))
+    }
+
+    async fn authenticate(
+        &self,
+        entrance: Entrance,
+        parts: &Parts<'_>,
+        body: &mut Incoming,
+    ) -> Result<(Service, AuthContext, Bytes, Vec<(String, String)>), Refusal> {
+        let service = route(parts)
+            .map_err(|unrouted| Refusal { protocol: unrouted.protocol, fault: unrouted.fault })?;
+        let protocol = service.protocol();
+        let refuse = |error: SigError| {
+            debug!(%error, service = service.signing_name(), "signature refused");
+            Refusal { protocol, fault: error.fault(protocol) }
+        };
+        let authenticator = Authenticator {
+            identity: &self.identity,
+            verifier: &self.verifier,
+            origin: entrance.origin,
+            account: &self.config.account,
+            now_ms: self.clock.epoch_ms(),
+        };
+        let pending = authenticator.begin(parts, service).map_err(refuse)?;
+        let room = if entrance.origin == Origin::Environment {
+            &self.environment_room
+        } else {
+            &self.room
+        };
+        let silence_max = Duration::from_millis(self.config.body_read_ms_max);
+        let read =
+            body::read(body, parts.headers, self.config.body_bytes_max, silence_max, room).await;
+        let Buffered { bytes, held } =
+            read.map_err(|error| Refusal { protocol, fault: body_fault(&error, service, parts) })?;
+        let (auth, verified) = authenticator.finish(pending, parts, bytes).map_err(refuse)?;
+        // From here on the service's own limits bound what it holds on to.
+        drop(held);
+        Ok((service, auth, verified.body, verified.trailers))
+    }
+
+    /// Runs the operation to its end even if the client goes away, as AWS does, and survives its panics.
+    async fn call(&self, service: Service, auth: AuthContext, request: ApiRequest) -> ApiResponse {
+        let request_id = request.request_id;
+        let backend = Arc::clone(&self.backend);
+        let operation = tokio::spawn(async move { backend.handle(service, &auth, request).await });
+        match operation.await {
+            Ok(response) => response,
+            Err(failure) => {
+                error!(request = %request_id, service = service.signing_name(), error = %failure, "operation panicked");
+                encode_fault(service.protocol(), &internal_fault(service), &request_id)
+            }
+        }
+    }
+}
+
+/// HTTP/2 and absolute URLs name the host elsewhere; signatures and links look for it in `host`.
+fn adopt_authority(head: &mut Head) {
+    if let Some(authority) = head.uri.authority()
+        && let Ok(value) = HeaderValue::from_str(authority.as_str())
+    {
+        head.headers.insert(header::HOST, value);
+    }
+}
+
+/// `http://HOST:PORT` as the client sees us, or our own address if its `host` header is none.
+fn base_url(headers: &HeaderMap, local: SocketAddr) -> String {
+    let legal =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']');
+    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    match host.filter(|host| !host.is_empty() && host.bytes().all(legal)) {
+        Some(host) => format!("http://{host}"),
+        None => format!("http://{local}"),
+    }
+}
+
+fn body_fault(error: &BodyError, service: Service, parts: &Parts<'_>) -> Fault {
+    let (code, status, message): (_, _, Cow<'_, str>) = match (error, service) {
+        (BodyError::TooLarge { .. }, Service::S3) => {
+            ("EntityTooLarge", 400, "Your proposed upload exceeds the maximum allowed size".into())
+        }
+        (BodyError::TooLarge { limit, length }, _) => {
+            ("RequestEntityTooLargeException", 413, too_large_text(parts, *limit, *length).into())
+        }
+        (BodyError::NoRoom, Service::S3) => ("SlowDown", 503, "Please reduce your request rate.".into()),
+        (BodyError::NoRoom, _) => ("ServiceUnavailable", 503, "The server holds too many request bodies already.".into()),
+        (BodyError::Silent | BodyError::Broken { .. }, Service::S3) => (
+            "RequestTimeout",
+            400,
+            "Your socket connection to the server was not read from or written to within the timeout period. Idle \
+             connections will be closed."
+                .into(),
+        ),
+        (BodyError::Silent | BodyError::Broken { .. }, _) => ("RequestTimeout", 408, "The request's body did not come.".into()),
+    };
+    Fault::plain(code, status, message)
+}
+
+/// Lambda's texts, which are the only ones that clients of ours can get: other services' bodies are small.
+fn too_large_text(parts: &Parts<'_>, limit: usize, length: Option<u64>) -> String {
+    let operation = match *parts.method {
+        _ if parts.path.ends_with("/invocations") => {
+            let invoke_limit = limits::SYNC_PAYLOAD_BYTES_MAX;
+            let length = length.unwrap_or(limit as u64 + 1);
+            return format!(
+                "{length} byte payload is too large for the RequestResponse invocation type (limit {invoke_limit} bytes)"
+            );
+        }
+        Method::POST if parts.path.trim_end_matches('/').ends_with("/functions") => {
+            "CreateFunction"
+        }
+        Method::PUT if parts.path.ends_with("/code") => "UpdateFunctionCode",
+        _ => return format!("Request must be smaller than {limit} bytes"),
+    };
+    format!("Request must be smaller than {limit} bytes for the {operation} operation")
+}
+
+fn internal_fault(service: Service) -> Fault {
+    match service {
+        Service::Lambda => Fault::service(
+            "ServiceException",
+            500,
+            "An error occurred and the request cannot be processed.",
+        ),
+        Service::Logs => Fault::service(
+            "ServiceUnavailableException",
+            500,
+            "The service cannot complete the request.",
+        ),
+        Service::Sts => Fault::service(
+            "InternalFailure",
+            500,
+            "The request processing has failed because of an internal error.",
+        ),
+        Service::S3 => Fault::service(
+            "InternalError",
+            500,
+            "We encountered an internal error. Please try again.",
+        ),
+    }
+}
+
+fn into_http(
+    response: ApiResponse,
+    method: &Method,
+    request_id: &RequestId,
+) -> Response<Full<Bytes>> {
+    let ApiResponse { status, mut headers, mut body } = response;
+    if !headers.contains_key("x-amzn-requestid") {
+        let id = HeaderValue::from_str(&request_id.to_string()).expect("a UUID is plain text");
+        headers.insert("x-amzn-requestid", id);
+    }
+    let bodiless = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
+    if *method == Method::HEAD && !bodiless {
+        headers.entry(header::CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(body.len()));
+        body = Bytes::new();
+    }
+    let mut out = Response::new(Full::new(body));
+    *out.status_mut() = status;
+    *out.headers_mut() = headers;
+    out
+}
