@@ -5,10 +5,16 @@
 #![forbid(unsafe_code)]
 
 mod api;
-#[cfg_attr(not(test), expect(dead_code, unused_imports, reason = "the driver lands next"))]
+mod bootstraps;
+mod engine;
+mod environment;
+mod fault;
+mod launch;
+mod logs;
 mod pool;
 
 pub use api::{
     EndpointServer, EngineConfig, EngineError, EnvironmentState, EnvironmentStatus, Invocation,
     InvokeError, LogEvent, LogSink, ThrottleReason,
 };
+pub use engine::Engine;

@@ -1,0 +1,297 @@
+//! The engine: performs what the pool decides.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use nilas_model::{
+    Clock, CredentialIssuer, FunctionKey, Outcome, SessionCredentials, VersionSnapshot, limits,
+};
+use nilas_sandbox::Sandbox;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::api::{
+    EndpointServer, EngineConfig, EngineError, EnvironmentStatus, Invocation, InvokeError, LogSink,
+};
+use crate::bootstraps;
+use crate::environment::{self, Handle, Job, Order};
+use crate::pool::{Action, Event, Pool, PoolConfig, Slot, Ticket};
+
+/// Runs functions. Clones share one pool.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+/// What every environment's task shares.
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) config: EngineConfig,
+    pub(crate) sandbox: Arc<dyn Sandbox>,
+    pub(crate) logs: Arc<dyn LogSink>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) endpoint: OnceLock<Arc<dyn EndpointServer>>,
+    credentials: Arc<dyn CredentialIssuer>,
+    shared: Mutex<Shared>,
+    /// Something ended: for who waits at shutdown.
+    changed: Notify,
+    ticker: OnceLock<()>,
+}
+
+/// Never locked across an await; what happens under it neither blocks nor writes.
+#[derive(Debug)]
+struct Shared {
+    pool: Pool,
+    next_ticket: u64,
+    /// Admitted invocations that no environment has yet.
+    jobs: HashMap<Ticket, Job>,
+    handles: HashMap<Slot, Handle>,
+}
+
+// === impl Engine ===
+
+impl Engine {
+    /// Writes the bootstraps to `config.runtime_dir`.
+    pub fn new(
+        config: EngineConfig,
+        sandbox: Arc<dyn Sandbox>,
+        logs: Arc<dyn LogSink>,
+        credentials: Arc<dyn CredentialIssuer>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, EngineError> {
+        bootstraps::write(&config.runtime_dir)?;
+        let pool = Pool::new(PoolConfig {
+            concurrency_max: usize::try_from(config.account_concurrency).unwrap_or(usize::MAX),
+            starts_max: limits::STARTS_MAX,
+            waiters_max: limits::LEASE_WAITERS_MAX,
+            idle_ms_max: config.idle_ms_max,
+            age_ms_max: config.age_ms_max,
+            freeze_after_ms: config.freeze_after_ms,
+        });
+        let shared = Shared { pool, next_ticket: 0, jobs: HashMap::new(), handles: HashMap::new() };
+        let inner = Inner {
+            config,
+            sandbox,
+            logs,
+            clock,
+            endpoint: OnceLock::new(),
+            credentials,
+            shared: Mutex::new(shared),
+            changed: Notify::new(),
+            ticker: OnceLock::new(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Gives environments their AWS endpoint. Only the first call counts.
+    pub fn set_endpoint_server(&self, server: Arc<dyn EndpointServer>) {
+        self.inner.endpoint.get_or_init(|| server);
+    }
+
+    /// Runs the function once. Dropping the future does not stop the function, as on AWS.
+    pub async fn invoke(
+        &self,
+        snapshot: &Arc<VersionSnapshot>,
+        invocation: Invocation,
+    ) -> Result<Outcome, InvokeError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.admit(snapshot, invocation, reply);
+        answer.await.unwrap_or(Err(InvokeError::Lost))
+    }
+
+    /// Ends environments of older generations: idle ones now, busy ones after their invocation.
+    pub fn retire(&self, key: &FunctionKey, older_than_generation: u64) {
+        let older_than = older_than_generation;
+        self.inner.step(Event::Retire { function: key.clone(), older_than });
+    }
+
+    /// Every environment that is not gone.
+    pub fn environments(&self) -> Vec<EnvironmentStatus> {
+        let now_ms = self.inner.now_ms();
+        let shared = self.inner.lock();
+        let known = shared.pool.environments();
+        known
+            .filter_map(|(slot, environment)| {
+                let handle = shared.handles.get(&slot)?;
+                let idle = environment.state.is_idle();
+                let idle_ms = now_ms.saturating_sub(environment.idle_since_ms);
+                Some(EnvironmentStatus {
+                    id: handle.id,
+                    function: environment.function.clone(),
+                    generation: environment.generation,
+                    state: environment.state,
+                    invocations: environment.invocations,
+                    log_stream: handle.log_stream.clone(),
+                    idle_ms: if idle { idle_ms } else { 0 },
+                })
+            })
+            .collect()
+    }
+
+    /// Refuses new invocations, waits for running ones, then ends every environment.
+    pub async fn shutdown(&self, finish_within: Duration) {
+        self.inner.step(Event::Shutdown);
+        self.inner.wait_until(finish_within, |pool| pool.active() == 0).await;
+        self.inner.step(Event::StopAll);
+        let stop_within = Duration::from_millis(limits::SHUTDOWN_MS_MAX);
+        if !self.inner.wait_until(stop_within, Pool::is_empty).await {
+            tracing::warn!("environments are left at shutdown");
+        }
+    }
+}
+
+// === impl Inner ===
+
+impl Inner {
+    fn admit(
+        self: &Arc<Self>,
+        snapshot: &Arc<VersionSnapshot>,
+        invocation: Invocation,
+        reply: oneshot::Sender<Result<Outcome, InvokeError>>,
+    ) {
+        let now_ms = self.now_ms();
+        let function = snapshot.key();
+        let mut shared = self.lock();
+        let ticket = Ticket(shared.next_ticket);
+        shared.next_ticket += 1;
+        let job = Job { ticket, snapshot: Arc::clone(snapshot), invocation, reply };
+        shared.jobs.insert(ticket, job);
+        let event = Event::Invoke { ticket, function, generation: snapshot.generation };
+        let actions = shared.pool.step(now_ms, event);
+        self.perform(&mut shared, actions);
+    }
+
+    /// Lets the pool decide and performs what it says.
+    pub(crate) fn step(self: &Arc<Self>, event: Event) {
+        let now_ms = self.now_ms();
+        let mut shared = self.lock();
+        let actions = shared.pool.step(now_ms, event);
+        self.perform(&mut shared, actions);
+        drop(shared);
+        self.changed.notify_waiters();
+    }
+
+    /// Whether the environment, idle for the delay, is to be frozen now. Its own task freezes and thaws it, so
+    /// that the two cannot overtake each other.
+    pub(crate) fn rested(self: &Arc<Self>, slot: Slot) -> bool {
+        let now_ms = self.now_ms();
+        let mut shared = self.lock();
+        let actions = shared.pool.step(now_ms, Event::Rested { slot });
+        let freeze = actions.contains(&Action::Freeze { slot });
+        self.perform(&mut shared, actions);
+        freeze
+    }
+
+    /// Nothing of the environment is left. An order that it did not take any more goes to another one.
+    pub(crate) fn ended(
+        self: &Arc<Self>,
+        slot: Slot,
+        orders: &mut mpsc::Receiver<Order>,
+        undelivered: Option<Job>,
+    ) {
+        let now_ms = self.now_ms();
+        let mut shared = self.lock();
+        shared.handles.remove(&slot);
+        // Orders are sent under this lock only: after it none can come.
+        let undelivered = undelivered.or_else(|| orders.try_recv().ok().map(|order| order.job));
+        let event = Event::Ended { slot, undelivered: undelivered.is_some() };
+        if let Some(job) = undelivered {
+            shared.jobs.insert(job.ticket, job);
+        }
+        let actions = shared.pool.step(now_ms, event);
+        self.perform(&mut shared, actions);
+        drop(shared);
+        self.changed.notify_waiters();
+    }
+
+    /// Good for as long as an environment may live, its last invocation included.
+    pub(crate) fn issue_credentials(&self, snapshot: &VersionSnapshot) -> SessionCredentials {
+        let ttl_ms = self.config.age_ms_max
+            + self.config.idle_ms_max
+            + u64::from(limits::TIMEOUT_S_MAX) * 1_000;
+        let session = snapshot.name.as_str();
+        self.credentials.issue(&snapshot.account, &snapshot.role_arn, session, ttl_ms)
+    }
+
+    fn perform(self: &Arc<Self>, shared: &mut Shared, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Start { slot, ticket } => {
+                    self.start_ticker();
+                    if let Some(job) = shared.jobs.remove(&ticket) {
+                        shared.handles.insert(slot, environment::spawn(self, slot, job));
+                    }
+                }
+                Action::Dispatch { slot, ticket, thaw } => {
+                    let job = shared.jobs.remove(&ticket);
+                    let handle = shared.handles.get(&slot);
+                    if let (Some(job), Some(handle)) = (job, handle) {
+                        let sent = handle.orders.try_send(Order { job, thaw });
+                        debug_assert!(sent.is_ok(), "one order at a time fits the channel");
+                    }
+                }
+                // Ordered by `rested` alone, which performs it.
+                Action::Freeze { .. } => {}
+                Action::Stop { slot } => {
+                    if let Some(handle) = shared.handles.get(&slot) {
+                        handle.stop.notify_one();
+                    }
+                }
+                Action::Throttle { ticket, reason } => {
+                    refuse(shared, ticket, InvokeError::Throttled { reason });
+                }
+                Action::Refuse { ticket } => refuse(shared, ticket, InvokeError::ShuttingDown),
+            }
+        }
+    }
+
+    /// Idle and old environments are looked for now and then, from the first start on.
+    fn start_ticker(self: &Arc<Self>) {
+        const TICK_MS_MIN: u64 = 10;
+        const TICK_MS_MAX: u64 = 1_000;
+        self.ticker.get_or_init(|| {
+            let tick_ms = (self.config.idle_ms_max / 4).clamp(TICK_MS_MIN, TICK_MS_MAX);
+            let weak = Arc::downgrade(self);
+            tokio::spawn(async move {
+                let mut interval = tokio::time::interval(Duration::from_millis(tick_ms));
+                loop {
+                    interval.tick().await;
+                    let Some(inner) = weak.upgrade() else { return };
+                    inner.step(Event::Tick);
+                }
+            });
+        });
+    }
+
+    /// Whether `done` held within the time.
+    async fn wait_until(&self, within: Duration, done: impl Fn(&Pool) -> bool) -> bool {
+        let waiting = async {
+            loop {
+                let changed = self.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if done(&self.lock().pool) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(within, waiting).await.is_ok()
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.clock.monotonic_us() / 1_000
+    }
+
+    /// The pool's own assertions fire in tests; in production a poisoned lock must not end every function.
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn refuse(shared: &mut Shared, ticket: Ticket, error: InvokeError) {
+    if let Some(job) = shared.jobs.remove(&ticket) {
+        // The caller may have gone away.
+        drop(job.reply.send(Err(error)));
+    }
+}

@@ -1,0 +1,201 @@
+//! A started sandbox with a runtime in it.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nilas_model::{EnvironmentId, VersionSnapshot};
+use nilas_sandbox::{Control, Exit, StartError, Started};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use super::link::{FunctionAnswer, InitAnswer, Link};
+use crate::api::{Invocation, InvokeError};
+use crate::engine::Inner;
+use crate::fault::FunctionFault;
+use crate::launch::{self, LaunchContext, NoBootstrap};
+use crate::logs::{Journal, Output, lock};
+
+/// What a dead process said last is in its sockets already; it only has to be read.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+/// Nobody waits longer for the kernel to clear a killed tree away.
+const GONE: Duration = Duration::from_secs(5);
+
+/// Everything of one sandbox. Dropping it kills the tree.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) control: Arc<dyn Control>,
+    pub(super) link: Link,
+    pub(super) output: Output,
+    /// As last measured.
+    pub(super) memory_peak_bytes: u64,
+    endpoint: Endpoint,
+}
+
+/// Why there is no initialised runtime.
+#[derive(Debug)]
+pub(super) enum InitFailure {
+    /// The function's fault; AWS tries once more.
+    Fault(FunctionFault),
+    TimedOut,
+    Platform(InvokeError),
+}
+
+/// An invocation that got no answer.
+#[derive(Debug)]
+pub(super) enum InvokeEnd {
+    TimedOut,
+    Exited(Exit),
+    Stopped,
+}
+
+/// The AWS API inside the environment, as long as it lives.
+#[derive(Debug)]
+struct Endpoint(Option<JoinHandle<()>>);
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}
+
+// === impl Process ===
+
+impl Process {
+    /// Starts the sandbox and connects to it.
+    pub(super) async fn start(
+        engine: &Inner,
+        snapshot: &VersionSnapshot,
+        environment: EnvironmentId,
+        attempt: u32,
+        journal: &Arc<Mutex<Journal>>,
+    ) -> Result<Self, InitFailure> {
+        let credentials = engine.issue_credentials(snapshot);
+        let log_stream = lock(journal).stream().to_owned();
+        let spec = launch::sandbox_spec(&LaunchContext {
+            config: &engine.config,
+            snapshot,
+            environment,
+            attempt,
+            log_stream: &log_stream,
+            credentials: &credentials,
+        });
+        let spec = spec.map_err(|NoBootstrap| {
+            InitFailure::Fault(FunctionFault::InvalidEntrypoint { reason: NoBootstrap::reason() })
+        })?;
+        let started = engine.sandbox.start(spec).await.map_err(start_failure)?;
+        started.control.watch_memory(true);
+        Self::connect(engine, started, Arc::clone(journal)).map_err(|source| {
+            InitFailure::Platform(InvokeError::Wiring { source: Arc::new(source) })
+        })
+    }
+
+    fn connect(engine: &Inner, started: Started, journal: Arc<Mutex<Journal>>) -> io::Result<Self> {
+        let Started { control, channel, telemetry, output, listeners } = started;
+        // In the order of `SandboxSpec::listeners`: the endpoint, then for custom runtimes the Runtime API.
+        let mut listeners = listeners.into_iter();
+        let endpoint = match (listeners.next(), engine.endpoint.get()) {
+            (Some(listener), Some(server)) => {
+                Some(server.serve(tokio::net::TcpListener::from_std(listener)?))
+            }
+            _ => None,
+        };
+        let link = match listeners.next() {
+            Some(listener) => Link::http(listener)?,
+            None => Link::framed(channel)?,
+        };
+        let output = Output::new(output, telemetry, journal)?;
+        Ok(Self { control, link, output, memory_peak_bytes: 0, endpoint: Endpoint(endpoint) })
+    }
+
+    /// Waits until the runtime asks for its first event.
+    pub(super) async fn initialize(
+        &mut self,
+        limit: Duration,
+        stop: &Notify,
+    ) -> Result<(), InitFailure> {
+        let Self { control, link, output, .. } = self;
+        let answer = tokio::select! {
+            biased;
+            () = stop.notified() => return Err(InitFailure::Platform(InvokeError::ShuttingDown)),
+            answer = link.initialized() => answer,
+            exit = control.exited() => {
+                let last = tokio::time::timeout(LAST_WORDS, link.initialized()).await;
+                match last {
+                    Ok(InitAnswer::Failed(fault)) => InitAnswer::Failed(fault),
+                    _ => InitAnswer::Failed(FunctionFault::Exited(exit)),
+                }
+            }
+            () = tokio::time::sleep(limit) => return Err(InitFailure::TimedOut),
+            () = output.pump() => return Err(InitFailure::TimedOut),
+        };
+        output.drain();
+        match answer {
+            InitAnswer::Ready => Ok(()),
+            InitAnswer::Failed(fault) => Err(InitFailure::Fault(fault)),
+        }
+    }
+
+    /// Delivers one event; waits for the answer, the end of the process or of the time.
+    pub(super) async fn invoke(
+        &mut self,
+        invocation: &Invocation,
+        deadline_ms: u64,
+        limit: Duration,
+        stop: &Notify,
+    ) -> Result<FunctionAnswer, InvokeEnd> {
+        let Self { control, link, output, .. } = self;
+        let answer = link.invoke(invocation, deadline_ms);
+        tokio::pin!(answer);
+        tokio::select! {
+            biased;
+            answer = &mut answer => Ok(answer),
+            () = stop.notified() => Err(InvokeEnd::Stopped),
+            exit = control.exited() => match tokio::time::timeout(LAST_WORDS, answer).await {
+                // An answer before the end counts, whatever became of the process then.
+                Ok(Ok(payload)) => Ok(Ok(payload)),
+                Ok(Err(fault @ FunctionFault::Reported { .. })) => Ok(Err(fault)),
+                _ => Err(InvokeEnd::Exited(exit)),
+            },
+            () = tokio::time::sleep(limit) => Err(InvokeEnd::TimedOut),
+            () = output.pump() => Err(InvokeEnd::TimedOut),
+        }
+    }
+
+    pub(super) fn measure_memory(&mut self) {
+        self.memory_peak_bytes = self.control.memory_peak_bytes();
+    }
+
+    /// Kills the tree and waits until it is gone; its pipes can still be read.
+    pub(super) async fn kill(&self) {
+        self.control.kill();
+        if tokio::time::timeout(GONE, self.control.exited()).await.is_err() {
+            tracing::error!("a killed environment does not end");
+        }
+    }
+
+    pub(super) async fn end(self) {
+        self.kill().await;
+        self.output.drain();
+        drop(self.endpoint);
+    }
+}
+
+fn start_failure(error: StartError) -> InitFailure {
+    match error {
+        StartError::Exec { path, reason } => {
+            let reason = format!("fork/exec {path}: {}", go_reason(&reason));
+            InitFailure::Fault(FunctionFault::InvalidEntrypoint { reason })
+        }
+        error => InitFailure::Platform(InvokeError::StartFailed { source: Arc::new(error) }),
+    }
+}
+
+/// An operating system error as AWS's Go code spells it: `permission denied`.
+fn go_reason(reason: &str) -> String {
+    let reason = reason.split(" (os error").next().unwrap_or(reason);
+    let mut chars = reason.chars();
+    chars.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(chars).collect()
+}

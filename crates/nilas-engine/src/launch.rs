@@ -1,0 +1,208 @@
+//! What an environment looks like from inside: arguments, variables, mounts and limits.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use nilas_model::{
+    EnvironmentId, LogFormat, RuntimeKind, SessionCredentials, VersionSnapshot, limits,
+};
+use nilas_sandbox::{Limits, Outbound, ReadOnlyMount, SandboxSpec};
+
+use crate::api::EngineConfig;
+
+/// Where the Runtime API listens inside an environment, as on AWS.
+pub(crate) const RUNTIME_API_PORT: u16 = 9001;
+
+const TASK_ROOT: &str = "/var/task";
+const RUNTIME_ROOT: &str = "/var/runtime";
+const LANG_ROOT: &str = "/var/lang";
+const LAYER_ROOT: &str = "/opt";
+const BOOTSTRAPS: [&str; 2] = ["/var/task/bootstrap", "/opt/bootstrap"];
+const TELEMETRY_FD: &str = "4";
+
+/// Least CPU of an environment, thousandths: AWS gives init a burst, and with its 128 MB share alone an
+/// interpreter's 40 ms start would take half a second here.
+const CPU_MILLIS_MIN: u32 = 250;
+const MIB: u64 = 1_048_576;
+
+/// What changes from one start to the next.
+#[derive(Debug)]
+pub(crate) struct LaunchContext<'a> {
+    pub(crate) config: &'a EngineConfig,
+    pub(crate) snapshot: &'a VersionSnapshot,
+    pub(crate) environment: EnvironmentId,
+    /// 0 for the first start of an environment, 1 for the retry of its init.
+    pub(crate) attempt: u32,
+    pub(crate) log_stream: &'a str,
+    pub(crate) credentials: &'a SessionCredentials,
+}
+
+/// The package and the layers have no `bootstrap`.
+#[derive(Debug)]
+pub(crate) struct NoBootstrap;
+
+impl NoBootstrap {
+    /// AWS's text.
+    pub(crate) fn reason() -> String {
+        format!("Couldn't find valid bootstrap(s): [{}]", BOOTSTRAPS.join(" "))
+    }
+}
+
+/// The sandbox of one environment.
+pub(crate) fn sandbox_spec(cx: &LaunchContext<'_>) -> Result<SandboxSpec, NoBootstrap> {
+    let snapshot = cx.snapshot;
+    let (mounts, symlinks) = file_system(cx.config, snapshot);
+    let custom = snapshot.kind == RuntimeKind::Custom;
+    let mut listeners = vec![cx.config.host_endpoint_port];
+    if custom {
+        listeners.push(RUNTIME_API_PORT);
+    }
+    Ok(SandboxSpec {
+        id: format!("{}{}", cx.environment, if cx.attempt == 0 { "" } else { "r" }),
+        argv: arguments(snapshot)?,
+        env: variables(cx).into_iter().collect(),
+        cwd: PathBuf::from(TASK_ROOT),
+        mounts,
+        symlinks,
+        limits: sandbox_limits(cx.config, snapshot),
+        listeners,
+        outbound: Outbound::Internet,
+    })
+}
+
+fn arguments(snapshot: &VersionSnapshot) -> Result<Vec<String>, NoBootstrap> {
+    let words: &[&str] = match snapshot.kind {
+        RuntimeKind::Node => &["/var/lang/bin/node", "/var/runtime/nilas-node.js"],
+        RuntimeKind::Python => &["/var/lang/bin/python3", "/var/runtime/nilas_python.py"],
+        RuntimeKind::Custom => {
+            let in_layers = snapshot.layer_dirs.iter().any(|layer| has_bootstrap(layer));
+            match (has_bootstrap(&snapshot.code_dir), in_layers) {
+                (true, _) => &BOOTSTRAPS[..1],
+                (false, true) => &BOOTSTRAPS[1..],
+                (false, false) => return Err(NoBootstrap),
+            }
+        }
+    };
+    Ok(words.iter().map(|word| (*word).to_owned()).collect())
+}
+
+/// A dangling or outward link counts too: the sandbox resolves it inside, and fails there.
+fn has_bootstrap(dir: &Path) -> bool {
+    dir.join("bootstrap").symlink_metadata().is_ok_and(|found| !found.is_dir())
+}
+
+type Link = (PathBuf, PathBuf);
+
+fn file_system(
+    config: &EngineConfig,
+    snapshot: &VersionSnapshot,
+) -> (Vec<ReadOnlyMount>, Vec<Link>) {
+    let mount =
+        |sources: Vec<PathBuf>, target: &str| ReadOnlyMount { sources, target: target.into() };
+    let mut mounts = vec![mount(vec![snapshot.code_dir.clone()], TASK_ROOT)];
+    let mut symlinks = Vec::new();
+    if !snapshot.layer_dirs.is_empty() {
+        mounts.push(mount(snapshot.layer_dirs.clone(), LAYER_ROOT));
+    }
+    if snapshot.kind != RuntimeKind::Custom {
+        mounts.push(mount(vec![config.runtime_dir.clone()], RUNTIME_ROOT));
+    }
+    if let Some(interpreter) = &snapshot.interpreter {
+        match &interpreter.prefix {
+            Some(prefix) => mounts.push(mount(vec![prefix.clone()], LANG_ROOT)),
+            None => {
+                let name = interpreter.executable.file_name().and_then(|name| name.to_str());
+                let plain = if snapshot.kind == RuntimeKind::Node { "node" } else { "python3" };
+                for name in [Some(plain), name.filter(|name| *name != plain)].into_iter().flatten()
+                {
+                    let link = Path::new(LANG_ROOT).join("bin").join(name);
+                    symlinks.push((link, interpreter.executable.clone()));
+                }
+            }
+        }
+    }
+    (mounts, symlinks)
+}
+
+fn sandbox_limits(config: &EngineConfig, snapshot: &VersionSnapshot) -> Limits {
+    let share = u64::from(snapshot.memory_mib) * 1_000 / u64::from(limits::MEMORY_MIB_PER_CPU);
+    Limits {
+        memory_bytes: u64::from(snapshot.memory_mib + config.memory_overhead_mib) * MIB,
+        cpu_millis: u32::try_from(share).unwrap_or(u32::MAX).max(CPU_MILLIS_MIN),
+        processes: limits::PROCESSES_MAX,
+        files: limits::FILES_MAX,
+        tmp_bytes: u64::from(snapshot.ephemeral_mib) * MIB,
+    }
+}
+
+/// Defaults, then the function's own, then what the function cannot change: CreateFunction refuses the reserved
+/// names, and what slips through must not reach the runtime either.
+fn variables(cx: &LaunchContext<'_>) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::new();
+    let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());
+    set("LANG", "en_US.UTF-8");
+    set("PATH", "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin");
+    set(
+        "LD_LIBRARY_PATH",
+        "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib",
+    );
+    set("PWD", TASK_ROOT);
+    set("TZ", ":UTC");
+    set("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR");
+    set("AWS_XRAY_DAEMON_ADDRESS", "169.254.100.1:2000");
+    set("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{}", cx.config.host_endpoint_port));
+    match cx.snapshot.kind {
+        RuntimeKind::Node => {
+            let major =
+                cx.snapshot.interpreter.as_ref().and_then(|found| found.version.split('.').next());
+            let own = major.map(|major| format!("/opt/nodejs/node{major}/node_modules:"));
+            let shared =
+                "/opt/nodejs/node_modules:/var/runtime/node_modules:/var/runtime:/var/task";
+            set("NODE_PATH", &format!("{}{shared}", own.unwrap_or_default()));
+        }
+        RuntimeKind::Python => {
+            set("PYTHONPATH", RUNTIME_ROOT);
+            set("LC_CTYPE", "C.UTF-8");
+            set("SHLVL", "0");
+        }
+        RuntimeKind::Custom => {}
+    }
+    variables.extend(cx.snapshot.environment.clone());
+    variables.extend(reserved(cx).into_iter().map(|(name, value)| (name.to_owned(), value)));
+    variables
+}
+
+fn reserved(cx: &LaunchContext<'_>) -> Vec<(&'static str, String)> {
+    let snapshot = cx.snapshot;
+    let region = snapshot.region.as_str().to_owned();
+    let mut reserved = vec![
+        ("AWS_ACCESS_KEY_ID", cx.credentials.access_key_id.clone()),
+        ("AWS_SECRET_ACCESS_KEY", cx.credentials.secret_access_key.clone()),
+        ("AWS_SESSION_TOKEN", cx.credentials.session_token.clone()),
+        ("AWS_REGION", region.clone()),
+        ("AWS_DEFAULT_REGION", region),
+        ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", snapshot.memory_mib.to_string()),
+        ("AWS_LAMBDA_FUNCTION_NAME", snapshot.name.as_str().to_owned()),
+        ("AWS_LAMBDA_FUNCTION_VERSION", snapshot.version.to_string()),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
+        ("AWS_LAMBDA_LOG_GROUP_NAME", snapshot.logging.group.clone()),
+        ("AWS_LAMBDA_LOG_STREAM_NAME", cx.log_stream.to_owned()),
+        ("AWS_LAMBDA_RUNTIME_API", format!("127.0.0.1:{RUNTIME_API_PORT}")),
+        ("LAMBDA_RUNTIME_DIR", RUNTIME_ROOT.to_owned()),
+        ("LAMBDA_TASK_ROOT", TASK_ROOT.to_owned()),
+        ("_AWS_XRAY_DAEMON_ADDRESS", "169.254.100.1".to_owned()),
+        ("_AWS_XRAY_DAEMON_PORT", "2000".to_owned()),
+        ("_HANDLER", snapshot.handler.clone()),
+    ];
+    if snapshot.kind != RuntimeKind::Custom {
+        reserved.push(("AWS_EXECUTION_ENV", format!("AWS_Lambda_{}", snapshot.runtime)));
+        reserved.push(("_LAMBDA_TELEMETRY_LOG_FD", TELEMETRY_FD.to_owned()));
+    }
+    if snapshot.logging.format == LogFormat::Json {
+        reserved.push(("AWS_LAMBDA_LOG_FORMAT", "JSON".to_owned()));
+        if let Some(level) = snapshot.logging.application_level {
+            reserved.push(("AWS_LAMBDA_LOG_LEVEL", level.as_str().to_owned()));
+        }
+    }
+    reserved
+}

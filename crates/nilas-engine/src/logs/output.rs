@@ -1,0 +1,115 @@
+//! The read ends of an environment's two pipes.
+
+use std::io::ErrorKind;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::net::unix::pipe::Receiver;
+
+use super::journal::Journal;
+
+/// A pipe holds at most this much unless the function enlarged it; nobody waits for more at an answer.
+const DRAIN_BYTES_MAX: usize = 1_048_576;
+const READ_BYTES: usize = 16 * 1_024;
+
+/// Reads what the function writes, all the time, so that it never blocks on its output.
+#[derive(Debug)]
+pub(crate) struct Output {
+    output: Receiver,
+    telemetry: Receiver,
+    journal: Arc<Mutex<Journal>>,
+}
+
+#[derive(Clone, Copy)]
+enum Pipe {
+    Output,
+    Telemetry,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Round {
+    Empty,
+    More,
+    Closed,
+}
+
+impl Output {
+    /// Both descriptors are non-blocking. Must be called inside the runtime.
+    pub(crate) fn new(
+        output: OwnedFd,
+        telemetry: OwnedFd,
+        journal: Arc<Mutex<Journal>>,
+    ) -> std::io::Result<Self> {
+        lock(&journal).new_process();
+        Ok(Self {
+            output: Receiver::from_owned_fd(output)?,
+            telemetry: Receiver::from_owned_fd(telemetry)?,
+            journal,
+        })
+    }
+
+    /// Moves output into the journal for ever.
+    pub(crate) async fn pump(&self) {
+        tokio::join!(self.pump_one(Pipe::Output), self.pump_one(Pipe::Telemetry));
+        std::future::pending::<()>().await;
+    }
+
+    /// Takes what is in the pipes now, without waiting.
+    pub(crate) fn drain(&self) {
+        for pipe in [Pipe::Output, Pipe::Telemetry] {
+            let mut left = DRAIN_BYTES_MAX;
+            while left > 0 && self.read_once(pipe) == Round::More {
+                left = left.saturating_sub(READ_BYTES);
+            }
+        }
+    }
+
+    async fn pump_one(&self, pipe: Pipe) {
+        loop {
+            if self.receiver(pipe).readable().await.is_err() {
+                return;
+            }
+            let round = self.read_once(pipe);
+            lock(&self.journal).flush();
+            match round {
+                // The failed read has taken the readiness back.
+                Round::Empty => {}
+                // A function that never stops writing must not keep its environment's task from anything else.
+                Round::More => tokio::task::yield_now().await,
+                Round::Closed => return,
+            }
+        }
+    }
+
+    /// One read, and its bytes into the journal under the same lock, so that order is kept.
+    fn read_once(&self, pipe: Pipe) -> Round {
+        let mut buffer = [0; READ_BYTES];
+        let mut journal = lock(&self.journal);
+        match (self.receiver(pipe).try_read(&mut buffer), pipe) {
+            (Ok(0), _) => Round::Closed,
+            (Ok(read), Pipe::Output) => {
+                journal.take_output(&buffer[..read]);
+                Round::More
+            }
+            (Ok(read), Pipe::Telemetry) => {
+                journal.take_telemetry(&buffer[..read]);
+                Round::More
+            }
+            (Err(error), _) if error.kind() == ErrorKind::WouldBlock => Round::Empty,
+            (Err(error), _) if error.kind() == ErrorKind::Interrupted => Round::More,
+            (Err(_), _) => Round::Closed,
+        }
+    }
+
+    fn receiver(&self, pipe: Pipe) -> &Receiver {
+        match pipe {
+            Pipe::Output => &self.output,
+            Pipe::Telemetry => &self.telemetry,
+        }
+    }
+}
+
+/// A journal whose writer panicked is still a journal.
+pub(crate) fn lock(journal: &Mutex<Journal>) -> MutexGuard<'_, Journal> {
+    journal.lock().unwrap_or_else(PoisonError::into_inner)
+}
