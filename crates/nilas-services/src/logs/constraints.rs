@@ -32,7 +32,7 @@ impl Constraints {
     pub(super) fn required<T>(&mut self, member: &str, value: Option<&T>) {
         if value.is_none() {
             self.broken.push(format!(
-                "Value at '{member}' failed to satisfy constraint: Member must not be null"
+                "Value null at '{member}' failed to satisfy constraint: Member must not be null"
             ));
         }
     }

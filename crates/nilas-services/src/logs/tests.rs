@@ -155,7 +155,7 @@ async fn refuses_in_awss_words() {
             "CreateLogGroup",
             json!({}),
             expect![[
-                r#"400 {"__type":"InvalidParameterException","message":"1 validation error detected: Value at 'logGroupName' failed to satisfy constraint: Member must not be null"}"#
+                r#"400 {"__type":"InvalidParameterException","message":"1 validation error detected: Value null at 'logGroupName' failed to satisfy constraint: Member must not be null"}"#
             ]],
         ),
         (
@@ -316,7 +316,7 @@ async fn refuses_in_awss_words() {
             "PutLogEvents",
             json!({"logGroupName": g, "logStreamName": "a", "logEvents": [{"timestamp": 1}]}),
             expect![[
-                r#"400 {"__type":"InvalidParameterException","message":"1 validation error detected: Value at 'logEvents.1.member.message' failed to satisfy constraint: Member must not be null"}"#
+                r#"400 {"__type":"InvalidParameterException","message":"1 validation error detected: Value null at 'logEvents.1.member.message' failed to satisfy constraint: Member must not be null"}"#
             ]],
         ),
     ] {
@@ -478,4 +478,17 @@ async fn puts_events_and_says_which_it_rejected() {
     let (_, output) = put(&[-day - 1, -day]).await;
     expect![[r#"{"expiredLogEventEndIndex":1}"#]]
         .assert_eq(&output["rejectedLogEventsInfo"].to_string());
+}
+
+#[tokio::test]
+async fn a_stream_whose_events_were_all_rejected_has_none() {
+    let fixture = Fixture::new().await;
+    let stream = json!({"logGroupName": "/aws/lambda/f", "logStreamName": "old"});
+    fixture.ok("CreateLogStream", stream.clone()).await;
+    let mut input = stream;
+    input["logEvents"] = json!([{"timestamp": 1, "message": "m"}]);
+    fixture.ok("PutLogEvents", input).await;
+    let input = json!({"logGroupName": "/aws/lambda/f", "logStreamNamePrefix": "old"});
+    let output = fixture.ok("DescribeLogStreams", input).await;
+    assert_eq!(output["logStreams"][0]["firstEventTimestamp"], Value::Null);
 }

@@ -185,6 +185,9 @@ impl Catalog {
         stream_id: i64,
         append: &Append,
     ) -> rusqlite::Result<()> {
+        if append.rows.is_empty() {
+            return Ok(());
+        }
         let sql =
             "INSERT INTO events (id, group_id, stream_id, timestamp_ms, ingestion_ms, message)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
