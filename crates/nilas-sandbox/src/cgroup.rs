@@ -1,0 +1,566 @@
+//! Control groups: where a host has them, one group a sandbox, and their removal.
+//!
+//! The target is cgroup v2. On the hybrid layout v2 freezes and kills while v1 controllers limit. What a host lacks
+//! is told as findings; the layers above then fall back on signals, rlimits and the memory guard.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{Access, FlockOperation};
+
+use crate::finding::Finding;
+use crate::protocol::Part;
+use crate::spec::Limits;
+
+/// Kernel memory (page tables, sockets, inodes) and `/dev/shm` of a sandbox, bytes, on top of what its limits name.
+const MEMORY_SLACK_BYTES: u64 = 64 * 1024 * 1024;
+/// Period of the CPU quota, microseconds: short, so that a small function waits often and briefly.
+const CPU_PERIOD_US: u64 = 20_000;
+/// The kernel refuses a smaller quota, microseconds.
+const CPU_QUOTA_US_MIN: u64 = 1_000;
+/// Our pid 1, which counts as well.
+const INIT_PROCESSES: u32 = 1;
+/// How long leftovers of an earlier run may take to die, milliseconds.
+const LEFTOVER_WAIT_MS: u64 = 1_000;
+
+/// Where the groups of this server's sandboxes are made.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    unified: Option<Unified>,
+    v1: Vec<(Controller, PathBuf)>,
+    /// Held for the spawner's life: two servers of one name would kill each other's sandboxes as leftovers.
+    lock: Option<File>,
+}
+
+/// The groups of one sandbox. Not removed on drop: that only works once its processes are gone.
+#[derive(Debug)]
+pub(crate) struct Cgroup {
+    unified: Option<PathBuf>,
+    unified_memory: bool,
+    v1: Vec<(Controller, PathBuf)>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CgroupError {
+    #[error("another server uses {path}")]
+    InUse { path: PathBuf },
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: io::Error },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Controller {
+    Memory,
+    Cpu,
+    Pids,
+}
+
+#[derive(Debug)]
+struct Unified {
+    dir: PathBuf,
+    controllers: Vec<Controller>,
+}
+
+/// One line of mountinfo that is a cgroup mount.
+#[derive(Debug, PartialEq, Eq)]
+struct Mount {
+    point: PathBuf,
+    /// The part of the hierarchy that is mounted.
+    root: String,
+    /// Empty for v2.
+    controllers: Vec<String>,
+    /// The calling process's own path in the hierarchy.
+    own: String,
+}
+
+// === impl Layout ===
+
+impl Layout {
+    /// Finds the best place for groups named `name`, and removes what an earlier run left there.
+    pub(crate) fn set_up(name: &str, privileged: bool) -> Result<Self, CgroupError> {
+        let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let mounts = parse_mounts(&mountinfo, &own);
+        let mut layout = Self::default();
+        if let Some(mount) = mounts.iter().find(|mount| mount.controllers.is_empty()) {
+            layout.unified = choose_unified(mount, name, privileged);
+        }
+        for controller in Controller::ALL {
+            if layout.unified.as_ref().is_some_and(|unified| unified.controllers.contains(&controller)) {
+                continue;
+            }
+            let mount = mounts.iter().find(|mount| mount.controllers.iter().any(|name| name == controller.name()));
+            let Some(mount) = mount else { continue };
+            let parent = if privileged { mount.point.clone() } else { mount.own_dir() };
+            let dir = parent.join(name);
+            if make_dir(&dir).is_ok() {
+                layout.v1.push((controller, dir));
+            }
+        }
+        layout.lock()?;
+        layout.remove_leftovers();
+        Ok(layout)
+    }
+
+    /// Makes the groups of one sandbox, limits set, nobody in them.
+    pub(crate) fn create(&self, id: &str, limits: &Limits) -> Result<Cgroup, CgroupError> {
+        let mut cgroup = Cgroup { unified: None, unified_memory: false, v1: Vec::new() };
+        let made = self.fill(&mut cgroup, id, limits);
+        if made.is_err() {
+            cgroup.remove();
+        }
+        made.map(|()| cgroup)
+    }
+
+    fn fill(&self, cgroup: &mut Cgroup, id: &str, limits: &Limits) -> Result<(), CgroupError> {
+        if let Some(unified) = &self.unified {
+            let dir = unified.dir.join(id);
+            fs::create_dir(&dir).map_err(at(&dir))?;
+            cgroup.unified = Some(dir.clone());
+            for controller in &unified.controllers {
+                controller.limit_v2(&dir, limits)?;
+            }
+            cgroup.unified_memory = unified.controllers.contains(&Controller::Memory);
+        }
+        for (controller, base) in &self.v1 {
+            let dir = base.join(id);
+            fs::create_dir(&dir).map_err(at(&dir))?;
+            cgroup.v1.push((*controller, dir.clone()));
+            controller.limit_v1(&dir, limits)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        let mut findings = vec![self.freeze_finding()];
+        for controller in Controller::ALL {
+            let v2 = self.unified.as_ref().is_some_and(|unified| unified.controllers.contains(&controller));
+            let v1 = self.v1.iter().any(|(other, _)| *other == controller);
+            let (feature, cost) = controller.finding();
+            findings.push(Finding {
+                feature: feature.into(),
+                ok: v2 || v1,
+                detail: match (v2, v1) {
+                    (true, _) => format!("cgroup v2 controller {}", controller.name()),
+                    (_, true) => format!("cgroup v1 controller {}", controller.name()),
+                    _ => format!("no writable cgroup with the controller {}", controller.name()),
+                },
+                cost: (!v2 && !v1).then(|| cost.to_owned()),
+                remedy: (!v2 && !v1).then(|| DELEGATE.to_owned()),
+            });
+        }
+        findings
+    }
+
+    fn freeze_finding(&self) -> Finding {
+        let dir = self.unified.as_ref().map(|unified| unified.dir.clone());
+        let kill = dir.as_ref().is_some_and(|dir| has_kill(dir));
+        Finding {
+            feature: "freeze and kill".into(),
+            ok: kill,
+            detail: match &dir {
+                Some(dir) if kill => format!("cgroup v2 at {}", dir.display()),
+                Some(_) => "cgroup v2 without cgroup.kill (Linux 5.14)".to_owned(),
+                None => "no writable cgroup v2".to_owned(),
+            },
+            cost: dir.is_none().then(|| {
+                "idle environments are stopped by SIGSTOP, which their parents can see, not by the cgroup freezer"
+                    .to_owned()
+            }),
+            remedy: dir.is_none().then(|| DELEGATE.to_owned()),
+        }
+    }
+
+    /// Takes the directories away, at the end.
+    pub(crate) fn tear_down(&self) {
+        self.remove_leftovers();
+        for dir in self.bases() {
+            // Busy if something of another run is in it; the next start tries again.
+            drop(fs::remove_dir(dir));
+        }
+    }
+
+    fn bases(&self) -> impl Iterator<Item = &PathBuf> {
+        self.unified.iter().map(|unified| &unified.dir).chain(self.v1.iter().map(|(_, dir)| dir))
+    }
+
+    fn lock(&mut self) -> Result<(), CgroupError> {
+        let Some(dir) = self.bases().next().cloned() else { return Ok(()) };
+        let file = File::open(&dir).map_err(at(&dir))?;
+        for _ in 0..LEFTOVER_WAIT_MS / 10 {
+            // A spawner that has lost its server may need a moment to clean up.
+            match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {
+                    self.lock = Some(file);
+                    return Ok(());
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(10)),
+                Err(error) => return Err(CgroupError::Io { path: dir, source: error.into() }),
+            }
+        }
+        Err(CgroupError::InUse { path: dir })
+    }
+
+    fn remove_leftovers(&self) {
+        let Some(unified) = &self.unified else { return self.remove_v1_leftovers() };
+        for dir in sub_dirs(&unified.dir) {
+            // Without cgroup.kill (before Linux 5.14) their pid 1 has ended them already.
+            drop(write(&dir.join("cgroup.kill"), "1"));
+            for _ in 0..LEFTOVER_WAIT_MS / 2 {
+                if fs::remove_dir(&dir).is_ok() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+        self.remove_v1_leftovers();
+    }
+
+    fn remove_v1_leftovers(&self) {
+        for dir in self.v1.iter().flat_map(|(_, base)| sub_dirs(base)) {
+            // Busy only if a process outlived both its servers; the next start tries again.
+            drop(fs::remove_dir(dir));
+        }
+    }
+}
+
+// === impl Cgroup ===
+
+impl Cgroup {
+    /// The v2 directory, for clone3 to start the sandbox in.
+    pub(crate) fn open_unified(&self) -> Result<Option<File>, CgroupError> {
+        self.unified.as_ref().map(|dir| File::open(dir).map_err(at(dir))).transpose()
+    }
+
+    /// One descriptor a v1 group; a process that writes "0" to each moves in.
+    ///
+    /// Moving oneself through `tasks` spares the global lock that `cgroup.procs` takes, which costs milliseconds.
+    pub(crate) fn open_v1_doors(&self) -> Result<Vec<File>, CgroupError> {
+        self.v1.iter().map(|(_, dir)| open_for_writing(&dir.join("tasks"))).collect()
+    }
+
+    /// What the server needs to freeze, kill and watch without asking anybody.
+    pub(crate) fn open_parts(&self) -> Result<Vec<(Part, OwnedFd)>, CgroupError> {
+        let mut parts: Vec<(Part, OwnedFd)> = Vec::new();
+        if let Some(dir) = &self.unified {
+            parts.push((Part::CgroupFreeze, open_for_writing(&dir.join("cgroup.freeze"))?.into()));
+            if has_kill(dir) {
+                parts.push((Part::CgroupKill, open_for_writing(&dir.join("cgroup.kill"))?.into()));
+            }
+            let (part, file) = if self.unified_memory {
+                (Part::MemoryStatV2, "memory.stat")
+            } else {
+                (Part::CgroupProcs, "cgroup.procs")
+            };
+            parts.push((part, open_for_reading(&dir.join(file))?.into()));
+        }
+        if let Some((_, dir)) = self.v1.iter().find(|(controller, _)| *controller == Controller::Memory) {
+            parts.push((Part::MemoryStatV1, open_for_reading(&dir.join("memory.stat"))?.into()));
+        }
+        Ok(parts)
+    }
+
+    pub(crate) fn kill(&self) {
+        if let Some(dir) = &self.unified {
+            // Missing before Linux 5.14, gone if removed; the caller kills pid 1 as well.
+            drop(write(&dir.join("cgroup.kill"), "1"));
+        }
+    }
+
+    /// Whether the kernel's out-of-memory killer has struck in here.
+    pub(crate) fn oom_killed(&self) -> bool {
+        let v2 = self.unified.iter().filter(|_| self.unified_memory).map(|dir| dir.join("memory.events"));
+        let v1 = self.v1.iter().filter(|(controller, _)| *controller == Controller::Memory);
+        v2.chain(v1.map(|(_, dir)| dir.join("memory.oom_control")))
+            .filter_map(|path| fs::read_to_string(path).ok())
+            .any(|text| field(&text, "oom_kill").is_some_and(|count| count > 0))
+    }
+
+    /// Removes the groups; false if something is still in one.
+    pub(crate) fn remove(&self) -> bool {
+        let dirs = self.unified.iter().chain(self.v1.iter().map(|(_, dir)| dir));
+        let mut gone = true;
+        for dir in dirs {
+            gone &= fs::remove_dir(dir).is_ok() || !dir.exists();
+        }
+        gone
+    }
+}
+
+// === impl Controller ===
+
+impl Controller {
+    const ALL: [Self; 3] = [Self::Memory, Self::Cpu, Self::Pids];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Cpu => "cpu",
+            Self::Pids => "pids",
+        }
+    }
+
+    fn finding(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Memory => (
+                "memory limit",
+                "memory is measured a few times a second instead of limited by the kernel; a burst can pass the limit",
+            ),
+            Self::Cpu => ("cpu share", "every function may use all CPUs, whatever its memory size"),
+            Self::Pids => ("process limit", "processes are limited by RLIMIT_NPROC alone"),
+        }
+    }
+
+    fn limit_v2(self, dir: &Path, limits: &Limits) -> Result<(), CgroupError> {
+        match self {
+            Self::Memory => {
+                write(&dir.join("memory.max"), &memory_bytes_max(limits).to_string())?;
+                write_if_there(&dir.join("memory.swap.max"), "0")?;
+                write_if_there(&dir.join("memory.oom.group"), "1")
+            }
+            Self::Cpu => match cpu_quota_us(limits) {
+                Some(quota) => write(&dir.join("cpu.max"), &format!("{quota} {CPU_PERIOD_US}")),
+                None => Ok(()),
+            },
+            Self::Pids => write(&dir.join("pids.max"), &processes_max(limits).to_string()),
+        }
+    }
+
+    fn limit_v1(self, dir: &Path, limits: &Limits) -> Result<(), CgroupError> {
+        match self {
+            Self::Memory => {
+                let bytes = memory_bytes_max(limits).to_string();
+                write(&dir.join("memory.limit_in_bytes"), &bytes)?;
+                write_if_there(&dir.join("memory.memsw.limit_in_bytes"), &bytes)
+            }
+            Self::Cpu => match cpu_quota_us(limits) {
+                Some(quota) => {
+                    write(&dir.join("cpu.cfs_period_us"), &CPU_PERIOD_US.to_string())?;
+                    write(&dir.join("cpu.cfs_quota_us"), &quota.to_string())
+                }
+                None => Ok(()),
+            },
+            Self::Pids => write(&dir.join("pids.max"), &processes_max(limits).to_string()),
+        }
+    }
+}
+
+/// What the kernel lets the group use. `/tmp` and shared memory are charged to it too, so they are added: the exact
+/// limit on anonymous memory is the memory guard's, and this is the backstop behind it.
+fn memory_bytes_max(limits: &Limits) -> u64 {
+    limits.memory_bytes.saturating_add(limits.tmp_bytes).saturating_add(MEMORY_SLACK_BYTES)
+}
+
+/// None if the limit is above what the machine has.
+fn cpu_quota_us(limits: &Limits) -> Option<u64> {
+    let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64);
+    let millis = u64::from(limits.cpu_millis);
+    (millis < cpus * 1_000).then(|| (millis * CPU_PERIOD_US / 1_000).max(CPU_QUOTA_US_MIN))
+}
+
+pub(crate) fn processes_max(limits: &Limits) -> u32 {
+    limits.processes.saturating_add(INIT_PROCESSES)
+}
+
+// === finding the place ===
+
+const DELEGATE: &str = "run as root, or in a delegated cgroup: systemd-run --user --scope -p Delegate=yes nilas serve";
+
+impl Mount {
+    fn own_dir(&self) -> PathBuf {
+        let below = self.own.strip_prefix(self.root.trim_end_matches('/')).unwrap_or(&self.own);
+        self.point.join(below.trim_start_matches('/'))
+    }
+}
+
+/// The v2 directory that gives most controllers; none if no place is writable.
+fn choose_unified(mount: &Mount, name: &str, privileged: bool) -> Option<Unified> {
+    let own = mount.own_dir();
+    let mut candidates = if privileged { vec![mount.point.clone()] } else { Vec::new() };
+    candidates.push(own.clone());
+    candidates.extend(own.parent().filter(|parent| parent.starts_with(&mount.point)).map(Path::to_owned));
+    candidates.dedup();
+    let mut best: Option<Unified> = None;
+    for parent in candidates {
+        // Processes may only be moved by who may write to the common ancestor's cgroup.procs.
+        let procs = parent.join("cgroup.procs");
+        if rustix::fs::access(&procs, Access::WRITE_OK).is_err() || make_dir(&parent.join(name)).is_err() {
+            continue;
+        }
+        let unified = Unified { controllers: enable_controllers(&parent, name), dir: parent.join(name) };
+        if best.as_ref().is_none_or(|best| best.controllers.len() < unified.controllers.len()) {
+            if let Some(lesser) = best.replace(unified) {
+                drop(fs::remove_dir(lesser.dir));
+            }
+        } else {
+            drop(fs::remove_dir(unified.dir));
+        }
+    }
+    best
+}
+
+/// Hands `parent`'s controllers down to `parent/name` and to the groups in it.
+fn enable_controllers(parent: &Path, name: &str) -> Vec<Controller> {
+    let offered = fs::read_to_string(parent.join("cgroup.controllers")).unwrap_or_default();
+    let mut enabled = Vec::new();
+    for controller in Controller::ALL {
+        if !offered.split_whitespace().any(|offer| offer == controller.name()) {
+            continue;
+        }
+        let order = format!("+{}", controller.name());
+        let here = parent.join("cgroup.subtree_control");
+        // A group with processes of its own cannot hand controllers down (EBUSY), except the root. If the processes
+        // are just this server and its spawner, they move aside.
+        let handed = write(&here, &order).is_ok() || (move_aside(parent, name) && write(&here, &order).is_ok());
+        if handed && write(&parent.join(name).join("cgroup.subtree_control"), &order).is_ok() {
+            enabled.push(controller);
+        }
+    }
+    enabled
+}
+
+fn move_aside(parent: &Path, name: &str) -> bool {
+    let ours = [Some(rustix::process::getpid()), rustix::process::getppid()];
+    let ours: Vec<String> = ours.into_iter().flatten().map(|pid| pid.as_raw_nonzero().to_string()).collect();
+    let procs = fs::read_to_string(parent.join("cgroup.procs")).unwrap_or_default();
+    if procs.lines().any(|pid| !ours.iter().any(|own| own == pid)) {
+        return false;
+    }
+    let leaf = parent.join(format!("{name}-server"));
+    make_dir(&leaf).is_ok() && ours.iter().all(|pid| write(&leaf.join("cgroup.procs"), pid).is_ok())
+}
+
+fn parse_mounts(mountinfo: &str, own: &str) -> Vec<Mount> {
+    mountinfo.lines().filter_map(|line| parse_mount(line, own)).collect()
+}
+
+fn parse_mount(line: &str, own: &str) -> Option<Mount> {
+    let (mount, filesystem) = line.split_once(" - ")?;
+    let mut mount = mount.split(' ').skip(3);
+    let (root, point) = (mount.next()?, mount.next()?);
+    let mut filesystem = filesystem.split(' ');
+    let kind = filesystem.next()?;
+    let options: Vec<String> = filesystem.nth(1)?.split(',').map(str::to_owned).collect();
+    let controllers = match kind {
+        "cgroup2" => Vec::new(),
+        "cgroup" => options,
+        _ => return None,
+    };
+    let own = own.lines().find_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (names, path) = (fields.next()?, fields.next()?);
+        let matches = if controllers.is_empty() {
+            names.is_empty()
+        } else {
+            names.split(',').any(|name| controllers.iter().any(|controller| controller == name))
+        };
+        matches.then(|| path.to_owned())
+    });
+    Some(Mount { point: point.into(), root: root.to_owned(), controllers, own: own.unwrap_or_else(|| "/".to_owned()) })
+}
+
+// === files ===
+
+/// The number after `name` in the `name number` lines of a control file.
+pub(crate) fn field(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
+}
+
+fn has_kill(dir: &Path) -> bool {
+    dir.join("cgroup.kill").exists()
+}
+
+fn make_dir(dir: &Path) -> io::Result<()> {
+    match fs::create_dir(dir) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        other => other,
+    }
+}
+
+fn sub_dirs(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+}
+
+fn write(path: &Path, text: &str) -> Result<(), CgroupError> {
+    open_for_writing(path)?.write_all(text.as_bytes()).map_err(at(path))
+}
+
+fn write_if_there(path: &Path, text: &str) -> Result<(), CgroupError> {
+    if path.exists() { write(path, text) } else { Ok(()) }
+}
+
+fn open_for_writing(path: &Path) -> Result<File, CgroupError> {
+    OpenOptions::new().write(true).open(path).map_err(at(path))
+}
+
+fn open_for_reading(path: &Path) -> Result<File, CgroupError> {
+    File::open(path).map_err(at(path))
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> CgroupError + use<> {
+    let path = path.to_owned();
+    move |source| CgroupError::Io { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+
+    fn check(mountinfo: &str, own: &str, expected: Expect) {
+        let lines: Vec<String> = parse_mounts(mountinfo, own)
+            .iter()
+            .map(|mount| format!("{} own {}\n", mount.controllers.join(","), mount.own_dir().display()))
+            .collect();
+        expected.assert_eq(&lines.concat());
+    }
+
+    #[test]
+    fn finds_the_own_group_in_each_layout() {
+        check(
+            "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+             41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
+             42 31 0:39 / /tmp rw - tmpfs tmpfs rw",
+            "4:memory:/job/7\n0::/",
+            expect![[r#"
+                rw,memory own /sys/fs/cgroup/memory/job/7
+                 own /sys/fs/cgroup/unified/
+            "#]],
+        );
+        check(
+            "30 23 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw,nsdelegate",
+            "0::/user.slice/user-1000.slice/user@1000.service/app.slice/run.scope",
+            expect![[r#"
+                 own /sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/app.slice/run.scope
+            "#]],
+        );
+        check(
+            "30 23 0:26 /docker/abc /sys/fs/cgroup rw - cgroup2 cgroup2 rw",
+            "0::/docker/abc/inner",
+            expect![[r#"
+                 own /sys/fs/cgroup/inner
+            "#]],
+        );
+    }
+
+    #[test]
+    fn reads_fields_by_their_whole_name() {
+        let text = "anon_thp 5\nanon 4096\noom_kill 1";
+        assert_eq!(field(text, "anon"), Some(4_096));
+        assert_eq!(field(text, "oom"), None);
+        assert_eq!(field(text, "oom_kill"), Some(1));
+    }
+
+    #[test]
+    fn a_share_above_the_machine_is_no_quota() {
+        let limits =
+            |cpu_millis| Limits { memory_bytes: 1, cpu_millis, processes: 1, files: 1, tmp_bytes: 1 };
+        assert_eq!(cpu_quota_us(&limits(72)), Some(1_440));
+        assert_eq!(cpu_quota_us(&limits(1)), Some(CPU_QUOTA_US_MIN));
+        assert_eq!(cpu_quota_us(&limits(u32::MAX)), None);
+    }
+}

@@ -1,0 +1,204 @@
+//! Pid 1 of a sandbox: builds the jail, starts the main process, reaps, and tells how it ended.
+//!
+//! It goes on in the image forked from the spawner, with no rights left and a system call filter of its own. When it
+//! ends, the kernel ends everything else in the namespace; so its own end is the one way to end a sandbox for certain.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+
+use crate::jail::{self, Plan, StepError, Tools, step};
+use crate::protocol::{self, Failure, FromInit, Go, Order};
+use crate::seccomp::{self, Filter};
+use crate::sys::{self, Side};
+
+/// What runs in the jail.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) argv: Vec<CString>,
+    pub(crate) env: Vec<CString>,
+    pub(crate) cwd: PathBuf,
+}
+
+/// The descriptors of the main process.
+#[derive(Debug)]
+pub(crate) struct Stdio {
+    pub(crate) null: OwnedFd,
+    pub(crate) output: OwnedFd,
+    pub(crate) channel: OwnedFd,
+    pub(crate) telemetry: OwnedFd,
+}
+
+/// Everything pid 1 needs, prepared by the spawner before the fork.
+#[derive(Debug)]
+pub(crate) struct Birth {
+    pub(crate) plan: Plan,
+    pub(crate) tools: Tools,
+    pub(crate) program: Program,
+    pub(crate) stdio: Stdio,
+    pub(crate) orders: OwnedFd,
+    pub(crate) function_filter: Filter,
+    pub(crate) init_filter: Filter,
+}
+
+/// The rest of pid 1's life.
+pub(crate) fn run(mut birth: Birth) -> ! {
+    let code = match live(&mut birth) {
+        Ok(()) => 0,
+        Err(failure) => {
+            // If the spawner is gone there is nobody left to tell.
+            drop(protocol::send(&birth.tools.status, &FromInit::Failed(failure), &[], SendFlags::DONTWAIT));
+            1
+        }
+    };
+    sys::exit_now(code)
+}
+
+fn live(birth: &mut Birth) -> Result<(), Failure> {
+    // A name for people who look at a process list; nothing depends on it.
+    drop(rustix::thread::set_name(c"nilas:init"));
+    // From the terminal or log that the spawner inherited.
+    for place in 0..=2 {
+        step("detach from the spawner's output", sys::dup_to(birth.stdio.null.as_raw_fd(), place))?;
+    }
+    keep_only_own_descriptors(birth)?;
+    let listeners = jail::build(&birth.plan, &mut birth.tools)?;
+    let handed: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
+    let status = &birth.tools.status;
+    step("report the jail", protocol::send(status, &FromInit::Jailed, &handed, SendFlags::empty()))?;
+    drop(listeners);
+    jail::wait_for(Go::Run, status)?;
+    let main = start_main(birth)?;
+    step("report the start", protocol::send(status, &FromInit::Running, &[], SendFlags::empty()))?;
+    // Pid 1 must not hold the function's sockets and pipes open after the function has closed them.
+    let children = step("open signal descriptor", sys::signal_fd(&[libc::SIGCHLD]))?;
+    let keep = [status.as_raw_fd(), birth.orders.as_raw_fd(), children.as_raw_fd()];
+    step("close descriptors", sys::close_all_but(3, &keep))?;
+    step("filter pid 1", seccomp::install(&birth.init_filter))?;
+    supervise(main, status, &birth.orders, &children);
+    Ok(())
+}
+
+/// The fork copied all of the spawner's descriptors, other sandboxes' among them.
+fn keep_only_own_descriptors(birth: &Birth) -> Result<(), StepError> {
+    let Birth { tools, stdio, orders, .. } = birth;
+    let mut keep = vec![
+        tools.status.as_raw_fd(),
+        orders.as_raw_fd(),
+        stdio.null.as_raw_fd(),
+        stdio.output.as_raw_fd(),
+        stdio.channel.as_raw_fd(),
+        stdio.telemetry.as_raw_fd(),
+    ];
+    keep.extend(tools.cgroup_doors.iter().map(AsRawFd::as_raw_fd));
+    keep.extend(tools.mounts.iter().flatten().flat_map(jail::OpenedMount::descriptors));
+    step("close the spawner's descriptors", sys::close_all_but(sys::LOW_DESCRIPTORS, &keep))
+}
+
+/// Forks the main process and waits until it has been executed.
+fn start_main(birth: &Birth) -> Result<Pid, Failure> {
+    // Closed by a successful exec; a byte in it means that the child has reported a failure.
+    let (executed, not_executed) = step("open pipe", pipe_with(PipeFlags::CLOEXEC))?;
+    match step("fork", sys::fork())? {
+        Side::Child => {
+            let Err(failure) = become_main(birth);
+            drop(protocol::send(&birth.tools.status, &FromInit::Failed(failure), &[], SendFlags::DONTWAIT));
+            drop(rustix::io::write(&not_executed, b"x"));
+            sys::exit_now(127)
+        }
+        Side::Parent(main) => {
+            drop(not_executed);
+            match rustix::io::read(&executed, &mut [0; 1]) {
+                Ok(0) => Ok(main),
+                // The child's own report has been sent first.
+                _ => sys::exit_now(1),
+            }
+        }
+    }
+}
+
+fn become_main(birth: &Birth) -> Result<Infallible, Failure> {
+    // A session of its own, so that the process group of pid 1 is not the function's to signal.
+    step("start session", rustix::process::setsid())?;
+    step("reset signals", sys::reset_signals())?;
+    step("enter working directory", rustix::process::chdir(&birth.program.cwd))?;
+    let Stdio { null, output, channel, telemetry } = &birth.stdio;
+    // The spawner keeps all real descriptors above these numbers, so no place is taken. The rest close on exec.
+    for (descriptor, place) in [(null, 0), (output, 1), (output, 2), (channel, 3), (telemetry, 4)] {
+        step("place descriptor", sys::dup_to(descriptor.as_raw_fd(), place))?;
+    }
+    // The filter comes last: from here on only exec and the report of its failure are needed.
+    step("filter the function", seccomp::install(&birth.function_filter))?;
+    let path = birth.program.argv.first().cloned().unwrap_or_default();
+    let errno = sys::execve(&path, &birth.program.argv, &birth.program.env);
+    let reason = std::io::Error::from(errno).to_string();
+    Err(Failure::Exec { path: path.to_string_lossy().into_owned(), reason })
+}
+
+/// Until the main process ends or one of those above us is gone.
+fn supervise(main: Pid, status: &OwnedFd, orders: &OwnedFd, children: &OwnedFd) {
+    loop {
+        let mut ready = [
+            PollFd::new(children, PollFlags::IN),
+            PollFd::new(orders, PollFlags::IN),
+            PollFd::new(status, PollFlags::IN),
+        ];
+        match poll(&mut ready, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => return,
+        }
+        let [children_ready, orders_ready, status_ready] = ready.map(|descriptor| !descriptor.revents().is_empty());
+        if children_ready {
+            // Only its arrival matters; several signals may be one.
+            drop(rustix::io::read(children, &mut [0; 128]));
+        }
+        if let Some(ended) = reap(main) {
+            let (code, signal) = (ended.exit_status(), ended.terminating_signal());
+            drop(protocol::send(status, &FromInit::Ended { code, signal }, &[], SendFlags::DONTWAIT));
+            return;
+        }
+        // The spawner says nothing any more: something to read is its end.
+        if status_ready || (orders_ready && obey(orders, main).is_break()) {
+            return;
+        }
+    }
+}
+
+/// Reaps all that is dead; tells how the main process ended, if it did.
+fn reap(main: Pid) -> Option<WaitStatus> {
+    let mut ended = None;
+    while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+        if pid == main {
+            ended = Some(status);
+        }
+    }
+    ended
+}
+
+/// Carries out one order. Break means: end the sandbox.
+fn obey(orders: &OwnedFd, main: Pid) -> ControlFlow<()> {
+    let mut order = [0; 1];
+    match rustix::net::recv(orders, &mut order, RecvFlags::DONTWAIT) {
+        Ok((1, _)) => {}
+        Err(Errno::AGAIN | Errno::INTR) => return ControlFlow::Continue(()),
+        // The server is gone.
+        _ => return ControlFlow::Break(()),
+    }
+    let done = match Order::from_byte(order[0]) {
+        Some(Order::Terminate) => rustix::process::kill_process(main, Signal::TERM),
+        Some(Order::Stop) => sys::signal_everyone_else(libc::SIGSTOP),
+        Some(Order::Continue) => sys::signal_everyone_else(libc::SIGCONT),
+        Some(Order::Kill) | None => return ControlFlow::Break(()),
+    };
+    // Fails only if nobody is left to signal, which the next reap tells.
+    drop(done);
+    ControlFlow::Continue(())
+}

@@ -1,0 +1,232 @@
+//! The typed messages between server, spawner and a sandbox's pid 1, and the socket that carries them.
+//!
+//! Server and spawner: `Request` one way, `Event` the other. Spawner and pid 1: `Go` one way, `FromInit` the other.
+//! Server and pid 1: single-byte `Order`s. Each message is one SOCK_SEQPACKET packet; descriptors ride along.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType,
+};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::finding::Finding;
+use crate::launch::SandboxConfig;
+use crate::spec::{Exit, SandboxSpec};
+
+/// Largest message, bytes. Well under the kernel's default socket buffer of 212,992, which bounds a packet.
+pub(crate) const MESSAGE_BYTES_MAX: usize = 128 * 1024;
+/// Most listeners of one sandbox.
+pub(crate) const LISTENERS_MAX: usize = 16;
+/// Most descriptors with one message: `Event::Started` with all its parts.
+const DESCRIPTORS_MAX: usize = LISTENERS_MAX + 16;
+
+/// Server to spawner.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// The first message, once.
+    Configure(SandboxConfig),
+    Start { token: u64, spec: SandboxSpec },
+    /// The slow way to kill, for hosts without `cgroup.kill`.
+    Kill { token: u64 },
+}
+
+/// Spawner to server.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Event {
+    /// The answer to `Configure`.
+    Ready { findings: Vec<Finding> },
+    /// The answer to `Configure` when nothing can be started at all.
+    Unusable { step: String, reason: String },
+    /// The sandbox runs. One descriptor per element of `parts`, in that order.
+    Started { token: u64, init_pid: i32, parts: Vec<Part> },
+    Failed { token: u64, failure: Failure },
+    /// The main process has ended and no process of the tree is left.
+    Ended { token: u64, exit: Exit },
+    /// Something went wrong that no request waits for; for the log.
+    Trouble { step: String, reason: String },
+}
+
+/// What a descriptor of `Event::Started` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Part {
+    Channel,
+    Telemetry,
+    Output,
+    /// Takes `Order`s.
+    Orders,
+    CgroupFreeze,
+    CgroupKill,
+    /// `cgroup.procs` of the v2 group, to find the tree's processes when there is no memory controller.
+    CgroupProcs,
+    /// `memory.stat` of a v2 group.
+    MemoryStatV2,
+    /// `memory.stat` of a v1 group.
+    MemoryStatV1,
+    Listener,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Failure {
+    Step { step: String, reason: String },
+    Exec { path: String, reason: String },
+    Full { live: u32 },
+}
+
+/// Spawner to pid 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Go {
+    /// The id maps are written: ids mean something now.
+    Mapped,
+    /// The network is attached: the function may run.
+    Run,
+}
+
+/// Pid 1 to spawner.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum FromInit {
+    /// The jail stands; one descriptor per listener comes along.
+    Jailed,
+    /// The executable has been started.
+    Running,
+    Failed(Failure),
+    /// The main process ended.
+    Ended { code: Option<i32>, signal: Option<i32> },
+}
+
+/// Server to pid 1, one byte each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Order {
+    /// SIGTERM to the main process.
+    Terminate = b'T',
+    /// SIGSTOP to everyone but pid 1: freezing without a cgroup.
+    Stop = b'S',
+    /// SIGCONT, likewise.
+    Continue = b'C',
+    /// End the namespace: killing without a cgroup.
+    Kill = b'K',
+}
+
+impl Order {
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Terminate, Self::Stop, Self::Continue, Self::Kill].into_iter().find(|order| *order as u8 == byte)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProtocolError {
+    #[error("the other end is gone")]
+    Closed,
+    #[error("socket: {0}")]
+    Socket(#[from] Errno),
+    #[error("message of {0} bytes is over the limit of {MESSAGE_BYTES_MAX}")]
+    TooLarge(usize),
+    #[error("message: {0}")]
+    Malformed(#[from] serde_json::Error),
+}
+
+/// A connected pair of packet sockets, closed on exec.
+pub(crate) fn socket_pair() -> Result<(OwnedFd, OwnedFd), Errno> {
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+}
+
+/// Sends one message with `descriptors`. With `SendFlags::DONTWAIT` in `flags` a full socket answers `Errno::AGAIN`.
+pub(crate) fn send<T: Serialize>(
+    socket: &OwnedFd,
+    message: &T,
+    descriptors: &[BorrowedFd<'_>],
+    flags: SendFlags,
+) -> Result<(), ProtocolError> {
+    let bytes = serde_json::to_vec(message)?;
+    if bytes.len() > MESSAGE_BYTES_MAX {
+        return Err(ProtocolError::TooLarge(bytes.len()));
+    }
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(ProtocolError::TooLarge(descriptors.len()));
+    }
+    let flags = flags | SendFlags::NOSIGNAL;
+    match retry(|| rustix::net::sendmsg(socket, &[IoSlice::new(&bytes)], &mut ancillary, flags)) {
+        Ok(_) => Ok(()),
+        Err(Errno::PIPE | Errno::CONNRESET) => Err(ProtocolError::Closed),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Receives one message. With `RecvFlags::DONTWAIT` in `flags` an empty socket answers `Errno::AGAIN`.
+pub(crate) fn receive<T: DeserializeOwned>(
+    socket: &OwnedFd,
+    flags: RecvFlags,
+) -> Result<(T, Vec<OwnedFd>), ProtocolError> {
+    let mut bytes = vec![0; MESSAGE_BYTES_MAX];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let flags = flags | RecvFlags::CMSG_CLOEXEC;
+    let received = match retry(|| {
+        rustix::net::recvmsg(socket.as_fd(), &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, flags)
+    }) {
+        Ok(received) => received,
+        Err(Errno::CONNRESET) => return Err(ProtocolError::Closed),
+        Err(error) => return Err(error.into()),
+    };
+    let mut descriptors = Vec::new();
+    for message in ancillary.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            descriptors.extend(rights);
+        }
+    }
+    // Messages are JSON and never empty, so an empty packet is the end.
+    if received.bytes == 0 {
+        return Err(ProtocolError::Closed);
+    }
+    Ok((serde_json::from_slice(&bytes[..received.bytes])?, descriptors))
+}
+
+fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn carries_messages_and_descriptors() {
+        let (left, right) = socket_pair().unwrap();
+        let (read, write) = rustix::pipe::pipe().unwrap();
+        send(&left, &Go::Run, &[write.as_fd()], SendFlags::empty()).unwrap();
+        let (message, mut descriptors) = receive::<Go>(&right, RecvFlags::empty()).unwrap();
+        assert_eq!(message, Go::Run);
+        rustix::io::write(descriptors.remove(0), b"x").unwrap();
+        assert_eq!(rustix::io::read(&read, &mut [0; 4][..]).unwrap(), 1);
+    }
+
+    #[test]
+    fn tells_a_closed_peer_from_an_empty_socket() {
+        let (left, right) = socket_pair().unwrap();
+        let empty = receive::<Go>(&right, RecvFlags::DONTWAIT);
+        assert!(matches!(empty, Err(ProtocolError::Socket(Errno::AGAIN))), "{empty:?}");
+        drop(left);
+        assert!(matches!(receive::<Go>(&right, RecvFlags::empty()), Err(ProtocolError::Closed)));
+        assert!(matches!(send(&right, &Go::Run, &[], SendFlags::empty()), Err(ProtocolError::Closed)));
+    }
+
+    #[test]
+    fn refuses_a_message_over_the_limit() {
+        let (left, _right) = socket_pair().unwrap();
+        let text = "x".repeat(MESSAGE_BYTES_MAX);
+        assert!(matches!(send(&left, &text, &[], SendFlags::empty()), Err(ProtocolError::TooLarge(_))));
+    }
+}
