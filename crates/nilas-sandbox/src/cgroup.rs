@@ -89,10 +89,16 @@ impl Layout {
             layout.unified = choose_unified(mount, name, privileged);
         }
         for controller in Controller::ALL {
-            if layout.unified.as_ref().is_some_and(|unified| unified.controllers.contains(&controller)) {
+            if layout
+                .unified
+                .as_ref()
+                .is_some_and(|unified| unified.controllers.contains(&controller))
+            {
                 continue;
             }
-            let mount = mounts.iter().find(|mount| mount.controllers.iter().any(|name| name == controller.name()));
+            let mount = mounts
+                .iter()
+                .find(|mount| mount.controllers.iter().any(|name| name == controller.name()));
             let Some(mount) = mount else { continue };
             let parent = if privileged { mount.point.clone() } else { mount.own_dir() };
             let dir = parent.join(name);
@@ -137,7 +143,10 @@ impl Layout {
     pub(crate) fn findings(&self) -> Vec<Finding> {
         let mut findings = vec![self.freeze_finding()];
         for controller in Controller::ALL {
-            let v2 = self.unified.as_ref().is_some_and(|unified| unified.controllers.contains(&controller));
+            let v2 = self
+                .unified
+                .as_ref()
+                .is_some_and(|unified| unified.controllers.contains(&controller));
             let v1 = self.v1.iter().any(|(other, _)| *other == controller);
             let (feature, cost) = controller.finding();
             findings.push(Finding {
@@ -257,7 +266,9 @@ impl Cgroup {
             };
             parts.push((part, open_for_reading(&dir.join(file))?.into()));
         }
-        if let Some((_, dir)) = self.v1.iter().find(|(controller, _)| *controller == Controller::Memory) {
+        if let Some((_, dir)) =
+            self.v1.iter().find(|(controller, _)| *controller == Controller::Memory)
+        {
             parts.push((Part::MemoryStatV1, open_for_reading(&dir.join("memory.stat"))?.into()));
         }
         Ok(parts)
@@ -272,7 +283,11 @@ impl Cgroup {
 
     /// Whether the kernel's out-of-memory killer has struck in here.
     pub(crate) fn oom_killed(&self) -> bool {
-        let v2 = self.unified.iter().filter(|_| self.unified_memory).map(|dir| dir.join("memory.events"));
+        let v2 = self
+            .unified
+            .iter()
+            .filter(|_| self.unified_memory)
+            .map(|dir| dir.join("memory.events"));
         let v1 = self.v1.iter().filter(|(controller, _)| *controller == Controller::Memory);
         v2.chain(v1.map(|(_, dir)| dir.join("memory.oom_control")))
             .filter_map(|path| fs::read_to_string(path).ok())
@@ -367,7 +382,8 @@ pub(crate) fn processes_max(limits: &Limits) -> u32 {
 
 // === finding the place ===
 
-const DELEGATE: &str = "run as root, or in a delegated cgroup: systemd-run --user --scope -p Delegate=yes nilas serve";
+const DELEGATE: &str =
+    "run as root, or in a delegated cgroup: systemd-run --user --scope -p Delegate=yes nilas serve";
 
 impl Mount {
     fn own_dir(&self) -> PathBuf {
@@ -381,16 +397,20 @@ fn choose_unified(mount: &Mount, name: &str, privileged: bool) -> Option<Unified
     let own = mount.own_dir();
     let mut candidates = if privileged { vec![mount.point.clone()] } else { Vec::new() };
     candidates.push(own.clone());
-    candidates.extend(own.parent().filter(|parent| parent.starts_with(&mount.point)).map(Path::to_owned));
+    candidates
+        .extend(own.parent().filter(|parent| parent.starts_with(&mount.point)).map(Path::to_owned));
     candidates.dedup();
     let mut best: Option<Unified> = None;
     for parent in candidates {
         // Processes may only be moved by who may write to the common ancestor's cgroup.procs.
         let procs = parent.join("cgroup.procs");
-        if rustix::fs::access(&procs, Access::WRITE_OK).is_err() || make_dir(&parent.join(name)).is_err() {
+        if rustix::fs::access(&procs, Access::WRITE_OK).is_err()
+            || make_dir(&parent.join(name)).is_err()
+        {
             continue;
         }
-        let unified = Unified { controllers: enable_controllers(&parent, name), dir: parent.join(name) };
+        let unified =
+            Unified { controllers: enable_controllers(&parent, name), dir: parent.join(name) };
         if best.as_ref().is_none_or(|best| best.controllers.len() < unified.controllers.len()) {
             if let Some(lesser) = best.replace(unified) {
                 drop(fs::remove_dir(lesser.dir));
@@ -414,7 +434,8 @@ fn enable_controllers(parent: &Path, name: &str) -> Vec<Controller> {
         let here = parent.join("cgroup.subtree_control");
         // A group with processes of its own cannot hand controllers down (EBUSY), except the root. If the processes
         // are just this server and its spawner, they move aside.
-        let handed = write(&here, &order).is_ok() || (move_aside(parent, name) && write(&here, &order).is_ok());
+        let handed = write(&here, &order).is_ok()
+            || (move_aside(parent, name) && write(&here, &order).is_ok());
         if handed && write(&parent.join(name).join("cgroup.subtree_control"), &order).is_ok() {
             enabled.push(controller);
         }
@@ -424,7 +445,8 @@ fn enable_controllers(parent: &Path, name: &str) -> Vec<Controller> {
 
 fn move_aside(parent: &Path, name: &str) -> bool {
     let ours = [Some(rustix::process::getpid()), rustix::process::getppid()];
-    let ours: Vec<String> = ours.into_iter().flatten().map(|pid| pid.as_raw_nonzero().to_string()).collect();
+    let ours: Vec<String> =
+        ours.into_iter().flatten().map(|pid| pid.as_raw_nonzero().to_string()).collect();
     let procs = fs::read_to_string(parent.join("cgroup.procs")).unwrap_or_default();
     if procs.lines().any(|pid| !ours.iter().any(|own| own == pid)) {
         return false;
@@ -459,7 +481,12 @@ fn parse_mount(line: &str, own: &str) -> Option<Mount> {
         };
         matches.then(|| path.to_owned())
     });
-    Some(Mount { point: point.into(), root: root.to_owned(), controllers, own: own.unwrap_or_else(|| "/".to_owned()) })
+    Some(Mount {
+        point: point.into(),
+        root: root.to_owned(),
+        controllers,
+        own: own.unwrap_or_else(|| "/".to_owned()),
+    })
 }
 
 // === files ===
@@ -482,7 +509,10 @@ fn make_dir(dir: &Path) -> io::Result<()> {
 
 fn sub_dirs(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 fn write(path: &Path, text: &str) -> Result<(), CgroupError> {
@@ -514,7 +544,7 @@ mod tests {
     fn check(mountinfo: &str, own: &str, expected: Expect) {
         let lines: Vec<String> = parse_mounts(mountinfo, own)
             .iter()
-            .map(|mount| format!("{} own {}\n", mount.controllers.join(","), mount.own_dir().display()))
+            .map(|mount| format!("own {} of {:?}\n", mount.own_dir().display(), mount.controllers))
             .collect();
         expected.assert_eq(&lines.concat());
     }
@@ -527,22 +557,22 @@ mod tests {
              42 31 0:39 / /tmp rw - tmpfs tmpfs rw",
             "4:memory:/job/7\n0::/",
             expect![[r#"
-                rw,memory own /sys/fs/cgroup/memory/job/7
-                 own /sys/fs/cgroup/unified/
+                own /sys/fs/cgroup/memory/job/7 of ["rw", "memory"]
+                own /sys/fs/cgroup/unified/ of []
             "#]],
         );
         check(
             "30 23 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw,nsdelegate",
             "0::/user.slice/user-1000.slice/user@1000.service/app.slice/run.scope",
             expect![[r#"
-                 own /sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/app.slice/run.scope
+                own /sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/app.slice/run.scope of []
             "#]],
         );
         check(
             "30 23 0:26 /docker/abc /sys/fs/cgroup rw - cgroup2 cgroup2 rw",
             "0::/docker/abc/inner",
             expect![[r#"
-                 own /sys/fs/cgroup/inner
+                own /sys/fs/cgroup/inner of []
             "#]],
         );
     }
@@ -557,8 +587,13 @@ mod tests {
 
     #[test]
     fn a_share_above_the_machine_is_no_quota() {
-        let limits =
-            |cpu_millis| Limits { memory_bytes: 1, cpu_millis, processes: 1, files: 1, tmp_bytes: 1 };
+        let limits = |cpu_millis| Limits {
+            memory_bytes: 1,
+            cpu_millis,
+            processes: 1,
+            files: 1,
+            tmp_bytes: 1,
+        };
         assert_eq!(cpu_quota_us(&limits(72)), Some(1_440));
         assert_eq!(cpu_quota_us(&limits(1)), Some(CPU_QUOTA_US_MIN));
         assert_eq!(cpu_quota_us(&limits(u32::MAX)), None);

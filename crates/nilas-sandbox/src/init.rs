@@ -55,7 +55,12 @@ pub(crate) fn run(mut birth: Birth) -> ! {
         Ok(()) => 0,
         Err(failure) => {
             // If the spawner is gone there is nobody left to tell.
-            drop(protocol::send(&birth.tools.status, &FromInit::Failed(failure), &[], SendFlags::DONTWAIT));
+            drop(protocol::send(
+                &birth.tools.status,
+                &FromInit::Failed(failure),
+                &[],
+                SendFlags::DONTWAIT,
+            ));
             1
         }
     };
@@ -64,7 +69,7 @@ pub(crate) fn run(mut birth: Birth) -> ! {
 
 fn live(birth: &mut Birth) -> Result<(), Failure> {
     // A name for people who look at a process list; nothing depends on it.
-    drop(rustix::thread::set_name(c"nilas:init"));
+    sys::best_effort(rustix::thread::set_name(c"nilas:init"));
     // From the terminal or log that the spawner inherited.
     for place in 0..=2 {
         step("detach from the spawner's output", sys::dup_to(birth.stdio.null.as_raw_fd(), place))?;
@@ -73,7 +78,10 @@ fn live(birth: &mut Birth) -> Result<(), Failure> {
     let listeners = jail::build(&birth.plan, &mut birth.tools)?;
     let handed: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
     let status = &birth.tools.status;
-    step("report the jail", protocol::send(status, &FromInit::Jailed, &handed, SendFlags::empty()))?;
+    step(
+        "report the jail",
+        protocol::send(status, &FromInit::Jailed, &handed, SendFlags::empty()),
+    )?;
     drop(listeners);
     jail::wait_for(Go::Run, status)?;
     let main = start_main(birth)?;
@@ -110,8 +118,13 @@ fn start_main(birth: &Birth) -> Result<Pid, Failure> {
     match step("fork", sys::fork())? {
         Side::Child => {
             let Err(failure) = become_main(birth);
-            drop(protocol::send(&birth.tools.status, &FromInit::Failed(failure), &[], SendFlags::DONTWAIT));
-            drop(rustix::io::write(&not_executed, b"x"));
+            drop(protocol::send(
+                &birth.tools.status,
+                &FromInit::Failed(failure),
+                &[],
+                SendFlags::DONTWAIT,
+            ));
+            sys::best_effort(rustix::io::write(&not_executed, b"x"));
             sys::exit_now(127)
         }
         Side::Parent(main) => {
@@ -155,14 +168,20 @@ fn supervise(main: Pid, status: &OwnedFd, orders: &OwnedFd, children: &OwnedFd) 
             Ok(_) | Err(Errno::INTR) => {}
             Err(_) => return,
         }
-        let [children_ready, orders_ready, status_ready] = ready.map(|descriptor| !descriptor.revents().is_empty());
+        let [children_ready, orders_ready, status_ready] =
+            ready.map(|descriptor| !descriptor.revents().is_empty());
         if children_ready {
             // Only its arrival matters; several signals may be one.
-            drop(rustix::io::read(children, &mut [0; 128]));
+            sys::best_effort(rustix::io::read(children, &mut [0; 128]));
         }
         if let Some(ended) = reap(main) {
             let (code, signal) = (ended.exit_status(), ended.terminating_signal());
-            drop(protocol::send(status, &FromInit::Ended { code, signal }, &[], SendFlags::DONTWAIT));
+            drop(protocol::send(
+                status,
+                &FromInit::Ended { code, signal },
+                &[],
+                SendFlags::DONTWAIT,
+            ));
             return;
         }
         // The spawner says nothing any more: something to read is its end.
@@ -199,6 +218,6 @@ fn obey(orders: &OwnedFd, main: Pid) -> ControlFlow<()> {
         Some(Order::Kill) | None => return ControlFlow::Break(()),
     };
     // Fails only if nobody is left to signal, which the next reap tells.
-    drop(done);
+    sys::best_effort(done);
     ControlFlow::Continue(())
 }

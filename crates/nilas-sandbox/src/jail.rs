@@ -11,14 +11,15 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::CWD;
 use rustix::mount::{
-    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_change,
-    mount_remount, move_mount, open_tree, unmount,
+    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
+    mount_change, mount_remount, move_mount, open_tree, unmount,
 };
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 use rustix::thread::CapabilitySet;
 
 use crate::cgroup::processes_max;
+use crate::net;
 use crate::protocol::{self, Failure, Go};
 use crate::spec::Limits;
 use crate::sys;
@@ -119,7 +120,10 @@ pub(crate) fn build(plan: &Plan, tools: &mut Tools) -> Result<Vec<OwnedFd>, Step
     }
     step("set hostname", rustix::system::sethostname(b"localhost"))?;
     // Before any mount, so that none of ours shows outside, and none of the host's arrives later.
-    step("make mounts private", mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC))?;
+    step(
+        "make mounts private",
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC),
+    )?;
     // Sources before the new root covers anything they may lie under.
     let mounts = match tools.mounts.take() {
         Some(mounts) => mounts,
@@ -149,7 +153,10 @@ pub(crate) fn build(plan: &Plan, tools: &mut Tools) -> Result<Vec<OwnedFd>, Step
     set_limits(&plan.limits)?;
     drop_everything(plan.id_range)?;
     // Last of all, since changing ids clears it: if the spawner dies, so do we, frozen or not.
-    step("set parent death signal", rustix::process::set_parent_process_death_signal(Some(Signal::KILL)))?;
+    step(
+        "set parent death signal",
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL)),
+    )?;
     Ok(listeners)
 }
 
@@ -172,11 +179,17 @@ fn open_mount(planned: &PlannedMount) -> Result<OpenedMount, StepError> {
         true => MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
         false => MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
     };
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE;
     let mut trees = Vec::new();
     for source in sources {
-        let tree = step(&format!("{name}: open {}", source.display()), open_tree(CWD, source, flags))?;
-        step(&format!("{name}: set attributes"), sys::mount_setattr(tree.as_fd(), attributes, true))?;
+        let tree =
+            step(&format!("{name}: open {}", source.display()), open_tree(CWD, source, flags))?;
+        step(
+            &format!("{name}: set attributes"),
+            sys::mount_setattr(tree.as_fd(), attributes, true),
+        )?;
         trees.push(tree);
     }
     Ok(OpenedMount { trees, target: planned.target.clone(), is_dir })
@@ -206,7 +219,10 @@ fn attach(root: &Path, opened: OpenedMount, number: usize) -> Result<(), StepErr
     let options = format!("lowerdir={}", lower.join(":"));
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
     let options = step(&name, std::ffi::CString::new(options))?;
-    step(&format!("{name}: merge"), mount("overlay", &target, "overlay", flags, options.as_c_str()))?;
+    step(
+        &format!("{name}: merge"),
+        mount("overlay", &target, "overlay", flags, options.as_c_str()),
+    )?;
     for path in layers {
         step(&name, unmount(&path, UnmountFlags::DETACH))?;
         step(&name, fs::remove_dir(&path))?;
@@ -226,17 +242,32 @@ fn mount_own(root: &Path, limits: &Limits) -> Result<(), StepError> {
     let tmp = root.join("tmp");
     step("make /tmp", fs::create_dir_all(&tmp))?;
     let inodes = (limits.tmp_bytes / TMP_BYTES_PER_INODE).max(TMP_INODES_MIN);
-    mount_tmpfs("mount /tmp", &tmp, &format!("size={},nr_inodes={inodes},mode=1777", limits.tmp_bytes))
+    mount_tmpfs(
+        "mount /tmp",
+        &tmp,
+        &format!("size={},nr_inodes={inodes},mode=1777", limits.tmp_bytes),
+    )
 }
 
 fn mount_tmpfs(name: &str, target: &Path, options: &str) -> Result<(), StepError> {
     let options = step(name, std::ffi::CString::new(options))?;
-    step(name, mount("tmpfs", target, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str()))
+    step(
+        name,
+        mount("tmpfs", target, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str()),
+    )
 }
 
 /// Entries of `/proc` that tell about the machine or steer it. They take root, which nobody here is; hidden all the same.
-const PROC_FILES_HIDDEN: [&str; 8] =
-    ["kcore", "keys", "key-users", "kmsg", "kallsyms", "sched_debug", "sysrq-trigger", "timer_list"];
+const PROC_FILES_HIDDEN: [&str; 8] = [
+    "kcore",
+    "keys",
+    "key-users",
+    "kmsg",
+    "kallsyms",
+    "sched_debug",
+    "sysrq-trigger",
+    "timer_list",
+];
 const PROC_DIRS_HIDDEN: [&str; 6] = ["acpi", "bus", "driver", "fs", "irq", "scsi"];
 
 fn mount_proc(root: &Path) -> Result<(), StepError> {
@@ -279,8 +310,7 @@ fn pivot(root: &Path) -> Result<(), StepError> {
 fn open_listeners(ports: &[u16]) -> Result<Vec<OwnedFd>, StepError> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = || rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None);
-    let any = step("open socket", socket())?;
-    step("bring loopback up", sys::loopback_up(any.as_fd()))?;
+    step("bring loopback up", net::loopback_up())?;
     let mut listeners = Vec::new();
     for port in ports {
         let name = format!("listen on port {port}");
@@ -307,7 +337,10 @@ fn set_limits(limits: &Limits) -> Result<(), StepError> {
         // The host's hard limit cannot be raised from in here.
         let hard = rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX);
         let value = Some(value.min(hard));
-        step("set rlimits", rustix::process::setrlimit(resource, Rlimit { current: value, maximum: value }))?;
+        step(
+            "set rlimits",
+            rustix::process::setrlimit(resource, Rlimit { current: value, maximum: value }),
+        )?;
     }
     Ok(())
 }
@@ -328,7 +361,9 @@ fn drop_everything(id_range: bool) -> Result<(), StepError> {
 
 pub(crate) fn drop_bounding_set() -> Result<(), StepError> {
     for bit in 0..u64::BITS {
-        match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << bit)) {
+        match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(
+            1 << bit,
+        )) {
             Ok(()) => {}
             // Past the last capability this kernel knows.
             Err(rustix::io::Errno::INVAL) => break,
@@ -349,15 +384,22 @@ pub(crate) fn drop_capabilities() -> Result<(), StepError> {
 }
 
 pub(crate) fn wait_for(wanted: Go, status: &OwnedFd) -> Result<(), StepError> {
-    let (go, _) = step("wait for the spawner", protocol::receive::<Go>(status, RecvFlags::empty()))?;
+    let (go, _) =
+        step("wait for the spawner", protocol::receive::<Go>(status, RecvFlags::empty()))?;
     if go == wanted {
         return Ok(());
     }
-    Err(StepError { step: "wait for the spawner".to_owned(), reason: format!("{go:?} instead of {wanted:?}") })
+    Err(StepError {
+        step: "wait for the spawner".to_owned(),
+        reason: format!("{go:?} instead of {wanted:?}"),
+    })
 }
 
 /// Names the step in the error.
-pub(crate) fn step<T, E: std::fmt::Display>(name: &str, result: Result<T, E>) -> Result<T, StepError> {
+pub(crate) fn step<T, E: std::fmt::Display>(
+    name: &str,
+    result: Result<T, E>,
+) -> Result<T, StepError> {
     result.map_err(|error| StepError { step: name.to_owned(), reason: error.to_string() })
 }
 

@@ -9,8 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketFlags, SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -31,29 +31,52 @@ const DESCRIPTORS_MAX: usize = LISTENERS_MAX + 16;
 pub(crate) enum Request {
     /// The first message, once.
     Configure(SandboxConfig),
-    Start { token: u64, spec: SandboxSpec },
+    Start {
+        token: u64,
+        spec: SandboxSpec,
+    },
     /// The slow way to kill, for hosts without `cgroup.kill`.
-    Kill { token: u64 },
+    Kill {
+        token: u64,
+    },
 }
 
 /// Spawner to server.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Event {
     /// The answer to `Configure`.
-    Ready { findings: Vec<Finding> },
+    Ready {
+        findings: Vec<Finding>,
+    },
     /// The answer to `Configure` when nothing can be started at all.
-    Unusable { step: String, reason: String },
+    Unusable {
+        step: String,
+        reason: String,
+    },
     /// The sandbox runs. One descriptor per element of `parts`, in that order.
-    Started { token: u64, init_pid: i32, parts: Vec<Part> },
-    Failed { token: u64, failure: Failure },
+    Started {
+        token: u64,
+        init_pid: i32,
+        parts: Vec<Part>,
+    },
+    Failed {
+        token: u64,
+        failure: Failure,
+    },
     /// The main process has ended and no process of the tree is left.
-    Ended { token: u64, exit: Exit },
+    Ended {
+        token: u64,
+        exit: Exit,
+    },
     /// Something went wrong that no request waits for; for the log.
-    Trouble { step: String, reason: String },
+    Trouble {
+        step: String,
+        reason: String,
+    },
 }
 
 /// What a descriptor of `Event::Started` is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Part {
     Channel,
     Telemetry,
@@ -96,7 +119,10 @@ pub(crate) enum FromInit {
     Running,
     Failed(Failure),
     /// The main process ended.
-    Ended { code: Option<i32>, signal: Option<i32> },
+    Ended {
+        code: Option<i32>,
+        signal: Option<i32>,
+    },
 }
 
 /// Server to pid 1, one byte each.
@@ -115,7 +141,9 @@ pub(crate) enum Order {
 
 impl Order {
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Terminate, Self::Stop, Self::Continue, Self::Kill].into_iter().find(|order| *order as u8 == byte)
+        [Self::Terminate, Self::Stop, Self::Continue, Self::Kill]
+            .into_iter()
+            .find(|order| *order as u8 == byte)
     }
 }
 
@@ -170,7 +198,12 @@ pub(crate) fn receive<T: DeserializeOwned>(
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let flags = flags | RecvFlags::CMSG_CLOEXEC;
     let received = match retry(|| {
-        rustix::net::recvmsg(socket.as_fd(), &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, flags)
+        rustix::net::recvmsg(
+            socket.as_fd(),
+            &mut [IoSliceMut::new(&mut bytes)],
+            &mut ancillary,
+            flags,
+        )
     }) {
         Ok(received) => received,
         Err(Errno::CONNRESET) => return Err(ProtocolError::Closed),
@@ -220,13 +253,19 @@ mod tests {
         assert!(matches!(empty, Err(ProtocolError::Socket(Errno::AGAIN))), "{empty:?}");
         drop(left);
         assert!(matches!(receive::<Go>(&right, RecvFlags::empty()), Err(ProtocolError::Closed)));
-        assert!(matches!(send(&right, &Go::Run, &[], SendFlags::empty()), Err(ProtocolError::Closed)));
+        assert!(matches!(
+            send(&right, &Go::Run, &[], SendFlags::empty()),
+            Err(ProtocolError::Closed)
+        ));
     }
 
     #[test]
     fn refuses_a_message_over_the_limit() {
         let (left, _right) = socket_pair().unwrap();
         let text = "x".repeat(MESSAGE_BYTES_MAX);
-        assert!(matches!(send(&left, &text, &[], SendFlags::empty()), Err(ProtocolError::TooLarge(_))));
+        assert!(matches!(
+            send(&left, &text, &[], SendFlags::empty()),
+            Err(ProtocolError::TooLarge(_))
+        ));
     }
 }

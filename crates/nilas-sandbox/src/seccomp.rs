@@ -84,14 +84,18 @@ pub(crate) fn compile(role: Role) -> Result<Filter, FilterError> {
 
 /// Installs `filter` for this process and all it starts. Sets no_new_privs, which the kernel demands.
 pub(crate) fn install(filter: &Filter) -> Result<(), FilterError> {
-    filter.programs.iter().try_for_each(|program| seccompiler::apply_filter(program)).map_err(FilterError::Install)
+    filter
+        .programs
+        .iter()
+        .try_for_each(|program| seccompiler::apply_filter(program))
+        .map_err(FilterError::Install)
 }
 
 fn compile_for(role: Role, arch: &str) -> Result<Filter, FilterError> {
     let target =
         TargetArch::try_from(arch).map_err(|_| FilterError::Architecture(arch.to_owned()))?;
-    let rules: Rules =
-        serde_json::from_str(role.data()).map_err(|source| FilterError::Data { role: role.name(), source })?;
+    let rules: Rules = serde_json::from_str(role.data())
+        .map_err(|source| FilterError::Data { role: role.name(), source })?;
     debug_assert_eq!(rules.role, role.name(), "each role's file names its role");
     // Two programs, since one has only one answer for matches. The kernel takes the strictest answer, and among equals
     // (both are errno) the program installed last: so EPERM of the deny list wins over ENOSYS.
@@ -131,8 +135,12 @@ mod tests {
     fn every_role_compiles_for_every_architecture() {
         for role in [Role::Function, Role::Init] {
             for arch in ["x86_64", "aarch64"] {
-                let filter = compile_for(role, arch).unwrap_or_else(|error| panic!("{role:?} on {arch}: {error:?}"));
-                assert!(filter.programs.iter().all(|program| program.len() < 4_096), "the kernel takes 4,096 steps");
+                let filter = compile_for(role, arch)
+                    .unwrap_or_else(|error| panic!("{role:?} on {arch}: {error:?}"));
+                assert!(
+                    filter.programs.iter().all(|program| program.len() < 4_096),
+                    "the kernel takes 4,096 steps"
+                );
             }
         }
     }
@@ -151,7 +159,10 @@ mod tests {
     fn nothing_unconditional_is_both_allowed_and_denied() {
         let rules: Rules = serde_json::from_str(Role::Function.data()).unwrap();
         let unconditional = |list: &[Rule]| -> Vec<String> {
-            list.iter().filter(|rule| rule.args.is_empty()).flat_map(|rule| rule.syscalls.clone()).collect()
+            list.iter()
+                .filter(|rule| rule.args.is_empty())
+                .flat_map(|rule| rule.syscalls.clone())
+                .collect()
         };
         let allowed = unconditional(&rules.allow);
         for denied in unconditional(&rules.deny) {

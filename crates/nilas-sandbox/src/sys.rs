@@ -1,4 +1,5 @@
-//! The system calls no safe library wraps. Every other file of this crate is safe code but for the fork in `launch`.
+//! The system calls no safe library wraps. All other files but `launch` (a hook between fork
+//! and exec) are safe code.
 
 use std::ffi::CString;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -22,6 +23,9 @@ pub(crate) const NAMESPACES: u64 = (libc::CLONE_NEWUSER
     | libc::CLONE_NEWUTS
     | libc::CLONE_NEWCGROUP) as u64;
 
+/// libc's constant of this name has overflowed to 0.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// Forks into new namespaces and, if given, straight into a cgroup.
 ///
 /// Must be called from a single-threaded process: the child goes on running ordinary code.
@@ -32,13 +36,14 @@ pub(crate) fn clone_into(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Res
     args.flags = namespaces;
     args.exit_signal = libc::SIGCHLD as u64;
     if let Some(cgroup) = cgroup {
-        args.flags |= libc::CLONE_INTO_CGROUP as u64;
+        args.flags |= CLONE_INTO_CGROUP;
         args.cgroup = cgroup.as_raw_fd() as u64;
     }
     // SAFETY: no CLONE_VM and no stack, so this is a fork: the child has its own copy of all memory. The caller is
     // single-threaded, so no lock is held by a thread that the child lacks.
     // JUSTIFICATION: no library offers clone3, and fork cannot create namespaces or enter a cgroup at birth.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
+    let pid =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
     side(pid)
 }
 
@@ -85,6 +90,16 @@ pub(crate) fn dup_to(fd: RawFd, target: RawFd) -> Result<()> {
     check(unsafe { libc::dup2(fd, target) }.into())
 }
 
+/// As `dup_to`, also if `fd` is `target` already but closes on exec.
+pub(crate) fn hand_over(fd: RawFd, target: RawFd) -> Result<()> {
+    if fd != target {
+        return dup_to(fd, target);
+    }
+    // SAFETY: F_SETFD touches no memory.
+    // JUSTIFICATION: rustix wants a borrowed descriptor, whose owner is not at hand between fork and exec.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }.into())
+}
+
 /// Takes over a descriptor that was inherited over exec under a fixed number.
 pub(crate) fn inherited(fd: RawFd) -> Result<OwnedFd> {
     // SAFETY: F_GETFD touches no memory.
@@ -113,7 +128,8 @@ pub(crate) fn hold_low_descriptors(filler: &OwnedFd) -> Result<()> {
 
 /// Closes every descriptor from `first` on but those of `keep`. What held the others must never be dropped afterwards.
 pub(crate) fn close_all_but(first: u32, keep: &[RawFd]) -> Result<()> {
-    let mut keep: Vec<u32> = keep.iter().filter_map(|fd| u32::try_from(*fd).ok()).filter(|fd| *fd >= first).collect();
+    let mut keep: Vec<u32> =
+        keep.iter().filter_map(|fd| u32::try_from(*fd).ok()).filter(|fd| *fd >= first).collect();
     keep.sort_unstable();
     keep.dedup();
     let mut next = first;
@@ -160,11 +176,9 @@ pub(crate) fn mount_setattr(mount: BorrowedFd<'_>, attributes: u64, recursive: b
 /// Blocks `signals` and gives a descriptor on which they arrive.
 pub(crate) fn signal_fd(signals: &[libc::c_int]) -> Result<OwnedFd> {
     let set = signal_set(signals);
-    // SAFETY: `set` is an initialised signal set that outlives the calls; a null old set is allowed.
-    // JUSTIFICATION: rustix wraps neither sigprocmask nor signalfd.
-    check(unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) }.into())?;
-    // SAFETY: as above; -1 asks for a new descriptor.
-    // JUSTIFICATION: as above.
+    block(&set, libc::SIG_BLOCK)?;
+    // SAFETY: `set` is an initialised signal set that outlives the call; -1 asks for a new descriptor.
+    // JUSTIFICATION: rustix does not wrap signalfd.
     let fd = unsafe { libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
     check(fd.into())?;
     // SAFETY: a fresh descriptor that nothing else owns.
@@ -174,15 +188,30 @@ pub(crate) fn signal_fd(signals: &[libc::c_int]) -> Result<OwnedFd> {
 
 /// What `exec` must not inherit of our signal set-up: nothing blocked, nothing ignored.
 pub(crate) fn reset_signals() -> Result<()> {
+    // Zero in the handler is SIG_DFL, whatever order the architecture keeps the fields in.
+    let default = [0_u64; 4];
     for signal in 1..=64 {
-        // SAFETY: SIG_DFL is always a valid disposition. SIGKILL, SIGSTOP and libc's own signals answer EINVAL.
-        // JUSTIFICATION: rustix leaves signal dispositions to libc.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: `default` is as large as the kernel's `sigaction` and outlives the call; a null old action is
+        // allowed. SIGKILL and SIGSTOP answer EINVAL.
+        // JUSTIFICATION: libc's wrapper refuses the signals it uses itself, which may be ignored just as well.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                8,
+            )
+        };
     }
-    let none = signal_set(&[]);
-    // SAFETY: `none` is initialised and outlives the call.
+    block(&signal_set(&[]), libc::SIG_SETMASK)
+}
+
+fn block(set: &libc::sigset_t, how: libc::c_int) -> Result<()> {
+    // SAFETY: `set` is initialised and outlives the call; a null old set is allowed.
     // JUSTIFICATION: rustix does not wrap sigprocmask.
-    check(unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut()) }.into())
+    let result = unsafe { libc::sigprocmask(how, set, std::ptr::null_mut()) };
+    check(result.into())
 }
 
 fn signal_set(signals: &[libc::c_int]) -> libc::sigset_t {
@@ -210,19 +239,6 @@ pub(crate) fn signal_everyone_else(signal: libc::c_int) -> Result<()> {
     }
 }
 
-/// Brings the loopback interface of the own network namespace up.
-pub(crate) fn loopback_up(socket: BorrowedFd<'_>) -> Result<()> {
-    // SAFETY: all-zero is a valid `ifreq`.
-    // JUSTIFICATION: the union in it has no constructor.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    request.ifr_name[0] = b'l' as libc::c_char;
-    request.ifr_name[1] = b'o' as libc::c_char;
-    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-    // SAFETY: SIOCSIFFLAGS reads an `ifreq` with name and flags, which `request` is.
-    // JUSTIFICATION: rustix has no interface flags ioctl.
-    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) }.into())
-}
-
 /// Gives the caller a cgroup namespace rooted at its present cgroups.
 pub(crate) fn unshare_cgroup() -> Result<()> {
     // SAFETY: touches no memory; a cgroup namespace does not share descriptors or memory with anything.
@@ -239,6 +255,9 @@ pub(crate) fn set_process_ids(uid: u32, gid: u32) -> Result<()> {
     // JUSTIFICATION: as above.
     check(unsafe { libc::setresuid(uid, uid, uid) }.into())
 }
+
+/// For calls whose failure changes nothing; the comment at the call says why.
+pub(crate) fn best_effort<T>(_result: Result<T>) {}
 
 fn check(result: i64) -> Result<()> {
     if result < 0 { Err(last_errno()) } else { Ok(()) }

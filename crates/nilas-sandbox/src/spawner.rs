@@ -1,0 +1,577 @@
+//! The spawner: the one process that keeps what building namespaces takes, and does nothing else.
+//!
+//! It is this binary executed anew, single-threaded, so that it may fork. It knows a handful of typed requests and
+//! answers only its server. When the server is gone it kills every sandbox, cleans up and ends.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::event::{Timespec, epoll};
+use rustix::fs::{Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::thread::CapabilitySet;
+
+use crate::cgroup::{Cgroup, Layout};
+use crate::finding::Finding;
+use crate::init::{self, Birth, Program, Stdio};
+use crate::jail::{self, INSIDE_GID, INSIDE_UID, StepError, Tools, step};
+use crate::launch::SandboxConfig;
+use crate::net::{Attachment, HostNetwork, NetConfig};
+use crate::probe;
+use crate::protocol::{
+    self, Event, Failure, FromInit, Go, LISTENERS_MAX, Part, ProtocolError, Request,
+};
+use crate::rootfs;
+use crate::seccomp::{self, Filter, Role};
+use crate::spec::{Exit, Outbound, SandboxSpec};
+use crate::sys::{self, NAMESPACES, Side};
+
+/// The descriptor the server's socket is inherited as.
+pub(crate) const SERVER_DESCRIPTOR: i32 = 3;
+/// Sandboxes alive at once.
+const SLOTS_MAX: u32 = 4_096;
+/// First id of slot 0's range on the host: above systemd's container ranges and in nobody's use up to 2^31.
+const HOST_ID_BASE: u32 = 1_879_048_192;
+const IDS_PER_SLOT: u32 = 65_536;
+/// How long a network may take, once the jail stands.
+const NETWORK_WAIT: Duration = Duration::from_secs(5);
+/// Groups empty a moment after their last process has been reaped; then they can be removed.
+const RETIRE_RETRY_MS: i64 = 2;
+const RETIRE_TRIES_MAX: u32 = 1_000;
+
+const _: () = assert!(HOST_ID_BASE as u64 + SLOTS_MAX as u64 * IDS_PER_SLOT as u64 <= 1 << 31);
+
+#[derive(Debug)]
+struct Spawner {
+    server: OwnedFd,
+    /// SIGCHLD.
+    children: OwnedFd,
+    epoll: OwnedFd,
+    null: OwnedFd,
+    /// May map ranges of ids, and open mounts for a child.
+    privileged: bool,
+    layout: Layout,
+    network: HostNetwork,
+    function_filter: Filter,
+    init_filter: Filter,
+    live: BTreeMap<u32, Live>,
+    retiring: Vec<(Cgroup, u32)>,
+}
+
+/// A sandbox from its fork to the reaping of its pid 1.
+#[derive(Debug)]
+struct Live {
+    token: u64,
+    pid: Pid,
+    status: OwnedFd,
+    cgroup: Cgroup,
+    attachment: Option<Attachment>,
+    /// What the server gets when the sandbox runs; none once it has got it.
+    parts: Option<Parts>,
+    failure: Option<Failure>,
+    ended: Option<(Option<i32>, Option<i32>)>,
+}
+
+type Parts = Vec<(Part, OwnedFd)>;
+
+const SERVER_KEY: u64 = 0;
+const CHILDREN_KEY: u64 = 1;
+const FIRST_SLOT_KEY: u64 = 2;
+
+/// The whole life of the spawner. The binary calls this first of all when its only argument is `__spawner`.
+pub fn spawner_main() -> ! {
+    let code = match begin() {
+        Ok(Some(mut spawner)) => {
+            spawner.serve();
+            spawner.end();
+            0
+        }
+        Ok(None) => 0,
+        Err(_) => 1,
+    };
+    sys::exit_now(code)
+}
+
+/// None if the server went away, or was told why nothing can be started.
+fn begin() -> Result<Option<Spawner>, StepError> {
+    sys::best_effort(rustix::thread::set_name(c"nilas:spawner"));
+    // Signals from the terminal and from service managers are the server's business; its end is ours.
+    step("leave the terminal", rustix::process::setsid())?;
+    // Whatever the shell or service manager that started the server left open must not reach a function.
+    step(
+        "close inherited descriptors",
+        sys::close_all_but(SERVER_DESCRIPTOR.unsigned_abs() + 1, &[]),
+    )?;
+    let signals = [libc::SIGCHLD, libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+    let null = step("open /dev/null", null)?;
+    let inherited = step("find the server", sys::inherited(SERVER_DESCRIPTOR))?;
+    step("hold low descriptors", sys::hold_low_descriptors(&null))?;
+    let raise =
+        |fd: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(fd, sys::LOW_DESCRIPTORS.cast_signed());
+    let server = step("keep the server", raise(&inherited))?;
+    let null = step("keep /dev/null", raise(&null))?;
+    let children = step("open signal descriptor", sys::signal_fd(&signals))?;
+    let Ok((Request::Configure(config), _)) = protocol::receive(&server, RecvFlags::empty()) else {
+        return Ok(None);
+    };
+    let (event, spawner) = match Spawner::set_up(&server, children, null, &config) {
+        Ok(spawner) => (Event::Ready { findings: spawner.findings() }, Some(spawner)),
+        Err(error) => (Event::Unusable { step: error.step, reason: error.reason }, None),
+    };
+    Ok(protocol::send(&server, &event, &[], SendFlags::empty()).ok().and(spawner))
+}
+
+// === impl Spawner ===
+
+impl Spawner {
+    fn set_up(
+        server: &OwnedFd,
+        children: OwnedFd,
+        null: OwnedFd,
+        config: &SandboxConfig,
+    ) -> Result<Self, StepError> {
+        let privileged = rustix::thread::capabilities(None).is_ok_and(|sets| {
+            sets.effective
+                .contains(CapabilitySet::SYS_ADMIN | CapabilitySet::SETUID | CapabilitySet::SETGID)
+        });
+        let layout = step("set up cgroups", Layout::set_up(&config.name, privileged))?;
+        let network = NetConfig {
+            subnet: config.subnet,
+            closed_ports: config.closed_ports.clone(),
+            ..NetConfig::new(&config.network_prefix)
+        };
+        let network = step("set up the network", HostNetwork::set_up(&network))?;
+        let epoll = step("open epoll", epoll::create(epoll::CreateFlags::CLOEXEC))?;
+        let server = step("keep the server", server.try_clone())?;
+        for (descriptor, key) in [(&server, SERVER_KEY), (&children, CHILDREN_KEY)] {
+            let data = epoll::EventData::new_u64(key);
+            step("watch descriptors", epoll::add(&epoll, descriptor, data, epoll::EventFlags::IN))?;
+        }
+        Ok(Self {
+            server,
+            children,
+            epoll,
+            null,
+            privileged,
+            layout,
+            network,
+            function_filter: step("compile filter", seccomp::compile(Role::Function))?,
+            init_filter: step("compile filter", seccomp::compile(Role::Init))?,
+            live: BTreeMap::new(),
+            retiring: Vec::new(),
+        })
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        let mut findings = vec![probe::namespaces(self.privileged), probe::ids(self.privileged)];
+        findings.extend(self.layout.findings());
+        findings.extend(self.network.findings());
+        findings
+    }
+
+    /// Until the server is gone.
+    fn serve(&mut self) {
+        loop {
+            let timeout = Timespec { tv_sec: 0, tv_nsec: RETIRE_RETRY_MS * 1_000_000 };
+            let timeout = (!self.retiring.is_empty()).then_some(timeout);
+            let mut events = Vec::with_capacity(64);
+            match epoll::wait(
+                &self.epoll,
+                rustix::buffer::spare_capacity(&mut events),
+                timeout.as_ref(),
+            ) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => return,
+            }
+            for event in events {
+                match event.data.u64() {
+                    SERVER_KEY => {
+                        if self.take_request().is_err() {
+                            return;
+                        }
+                    }
+                    CHILDREN_KEY => self.reap(),
+                    key => self.hear(u32::try_from(key - FIRST_SLOT_KEY).unwrap_or(u32::MAX)),
+                }
+            }
+            self.retire();
+        }
+    }
+
+    fn take_request(&mut self) -> Result<(), ProtocolError> {
+        let (request, _) = match protocol::receive::<Request>(&self.server, RecvFlags::DONTWAIT) {
+            Err(ProtocolError::Socket(Errno::AGAIN)) => return Ok(()),
+            other => other?,
+        };
+        match request {
+            Request::Start { token, spec } => {
+                if let Err(failure) = self.start(token, spec) {
+                    self.tell(&Event::Failed { token, failure });
+                }
+            }
+            Request::Kill { token } => {
+                if let Some(live) = self.live.values().find(|live| live.token == token) {
+                    live.kill();
+                }
+            }
+            // A second configuration has no meaning; the server is ours and never sends one.
+            Request::Configure(_) => {}
+        }
+        Ok(())
+    }
+
+    fn tell(&self, event: &Event) {
+        // If the server is gone, the next wait says so.
+        drop(protocol::send(&self.server, event, &[], SendFlags::empty()));
+    }
+
+    // --- start ---
+
+    fn start(&mut self, token: u64, spec: SandboxSpec) -> Result<(), Failure> {
+        check(&spec)?;
+        let free = (0..SLOTS_MAX).find(|slot| !self.live.contains_key(slot));
+        let Some(slot) = free else {
+            return Err(Failure::Full { live: SLOTS_MAX });
+        };
+        let outbound = spec.outbound;
+        let cgroup = step("make cgroup", self.layout.create(&spec.id, &spec.limits))?;
+        let (pid, status, parts) = match self.fork(slot, spec, &cgroup) {
+            Ok(forked) => forked,
+            Err(error) => {
+                self.retiring.push((cgroup, 0));
+                return Err(error.into());
+            }
+        };
+        let parts = Some(parts);
+        let live = Live {
+            token,
+            pid,
+            status,
+            cgroup,
+            attachment: None,
+            parts,
+            failure: None,
+            ended: None,
+        };
+        self.live.insert(slot, live);
+        // From here on a failure is told when the child has been reaped.
+        if let Err(error) = self.admit(slot, pid, outbound) {
+            self.fail(slot, error.into());
+        }
+        Ok(())
+    }
+
+    /// Makes the child, with everything it needs already open.
+    fn fork(
+        &self,
+        slot: u32,
+        spec: SandboxSpec,
+        cgroup: &Cgroup,
+    ) -> Result<(Pid, OwnedFd, Parts), StepError> {
+        let name = "open descriptors";
+        let (channel, function_channel) = step(name, stream_pair())?;
+        let (telemetry, function_telemetry) = step(name, self.function_pipe(slot))?;
+        let (output, function_output) = step(name, self.function_pipe(slot))?;
+        let (status, init_status) = step(name, protocol::socket_pair())?;
+        let (orders, init_orders) = step(name, protocol::socket_pair())?;
+        let mut parts = vec![
+            (Part::Channel, channel),
+            (Part::Telemetry, telemetry),
+            (Part::Output, output),
+            (Part::Orders, orders),
+        ];
+        parts.extend(step("open cgroup", cgroup.open_parts())?);
+        let group = step("open cgroup", cgroup.open_unified())?;
+        let program = program(&spec)?;
+        let plan = rootfs::plan(spec, self.privileged);
+        let birth = Birth {
+            tools: Tools {
+                cgroup_doors: step("open cgroup", cgroup.open_v1_doors())?,
+                mounts: if self.privileged { Some(jail::open_mounts(&plan.mounts)?) } else { None },
+                status: init_status,
+            },
+            plan,
+            program,
+            stdio: Stdio {
+                null: step(name, self.null.try_clone())?,
+                output: function_output,
+                channel: function_channel,
+                telemetry: function_telemetry,
+            },
+            orders: init_orders,
+            function_filter: self.function_filter.clone(),
+            init_filter: self.init_filter.clone(),
+        };
+        match step("clone", sys::clone_into(NAMESPACES, group.as_ref().map(AsFd::as_fd)))? {
+            Side::Child => init::run(birth),
+            Side::Parent(pid) => {
+                let data = epoll::EventData::new_u64(FIRST_SLOT_KEY + u64::from(slot));
+                if let Err(error) = epoll::add(&self.epoll, &status, data, epoll::EventFlags::IN) {
+                    sys::best_effort(rustix::process::kill_process(pid, Signal::KILL));
+                    sys::best_effort(rustix::process::waitpid(Some(pid), WaitOptions::empty()));
+                    return step("watch sandbox", Err(error));
+                }
+                Ok((pid, status, parts))
+            }
+        }
+    }
+
+    /// A pipe whose write end the function may also open by name, as `/dev/stdout`.
+    fn function_pipe(&self, slot: u32) -> io::Result<(OwnedFd, OwnedFd)> {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+        rustix::fs::fcntl_setfl(&read, OFlags::NONBLOCK)?;
+        if self.privileged {
+            let base = host_id_base(slot);
+            let (uid, gid) = (Uid::from_raw(base + INSIDE_UID), Gid::from_raw(base + INSIDE_GID));
+            rustix::fs::fchown(&write, Some(uid), Some(gid))?;
+        }
+        Ok((read, write))
+    }
+
+    /// Gives the child its ids and its network.
+    fn admit(&mut self, slot: u32, pid: Pid, outbound: Outbound) -> Result<(), StepError> {
+        write_id_maps(pid, slot, self.privileged)?;
+        let Some(live) = self.live.get_mut(&slot) else { return Ok(()) };
+        // It builds its jail while the network is made.
+        let mapped = protocol::send(&live.status, &Go::Mapped, &[], SendFlags::DONTWAIT);
+        step("talk to pid 1", mapped)?;
+        if outbound == Outbound::Internet {
+            let pid = pid.as_raw_nonzero().get();
+            live.attachment = Some(step("attach network", self.network.attach(slot, pid))?);
+        }
+        Ok(())
+    }
+
+    // --- the child's life ---
+
+    /// Takes what a sandbox's pid 1 has to say.
+    fn hear(&mut self, slot: u32) {
+        loop {
+            let Some(live) = self.live.get_mut(&slot) else { return };
+            match protocol::receive::<FromInit>(&live.status, RecvFlags::DONTWAIT) {
+                Ok((message, descriptors)) => self.heed(slot, message, descriptors),
+                Err(ProtocolError::Socket(Errno::AGAIN)) => return,
+                Err(_) => {
+                    // Its end; the reaping follows. Only stop being woken by it.
+                    sys::best_effort(epoll::delete(&self.epoll, &live.status));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn heed(&mut self, slot: u32, message: FromInit, descriptors: Vec<OwnedFd>) {
+        let Some(live) = self.live.get_mut(&slot) else { return };
+        match message {
+            FromInit::Jailed => {
+                if let Some(parts) = &mut live.parts {
+                    parts
+                        .extend(descriptors.into_iter().map(|listener| (Part::Listener, listener)));
+                }
+                let ready =
+                    live.attachment.as_mut().map_or(Ok(()), |net| net.wait_ready(NETWORK_WAIT));
+                let go = step("wait for the network", ready).and_then(|()| {
+                    step(
+                        "talk to pid 1",
+                        protocol::send(&live.status, &Go::Run, &[], SendFlags::DONTWAIT),
+                    )
+                });
+                if let Err(error) = go {
+                    self.fail(slot, error.into());
+                }
+            }
+            FromInit::Running => {
+                let Some(parts) = live.parts.take() else { return };
+                let (roles, descriptors): (Vec<Part>, Vec<OwnedFd>) = parts.into_iter().unzip();
+                let event = Event::Started {
+                    token: live.token,
+                    init_pid: live.pid.as_raw_nonzero().get(),
+                    parts: roles,
+                };
+                let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+                drop(protocol::send(&self.server, &event, &descriptors, SendFlags::empty()));
+            }
+            FromInit::Failed(failure) => {
+                live.failure.get_or_insert(failure);
+            }
+            FromInit::Ended { code, signal } => live.ended = Some((code, signal)),
+        }
+    }
+
+    fn fail(&mut self, slot: u32, failure: Failure) {
+        if let Some(live) = self.live.get_mut(&slot) {
+            live.failure.get_or_insert(failure);
+            live.kill();
+        }
+    }
+
+    /// Finds the sandboxes whose pid 1 has ended. Other children, such as pasta, are waited for by their owners.
+    fn reap(&mut self) {
+        sys::best_effort(rustix::io::read(&self.children, &mut [0; 1_024]));
+        let ended: Vec<u32> = self
+            .live
+            .iter()
+            .filter(|(_, live)| {
+                !matches!(rustix::process::waitpid(Some(live.pid), WaitOptions::NOHANG), Ok(None))
+            })
+            .map(|(slot, _)| *slot)
+            .collect();
+        for slot in ended {
+            // Its last words may still be in the socket.
+            self.hear(slot);
+            if let Some(live) = self.live.remove(&slot) {
+                self.finish(live);
+            }
+        }
+    }
+
+    /// Pid 1 has been reaped, so the kernel has ended every process of its namespace before.
+    fn finish(&mut self, live: Live) {
+        let oom_killed = live.cgroup.oom_killed();
+        let event = match (live.parts, live.failure) {
+            (Some(_), failure) => {
+                let reason =
+                    if oom_killed { "out of memory" } else { "its first process was killed" };
+                let failure = failure.unwrap_or_else(|| Failure::Step {
+                    step: "start".to_owned(),
+                    reason: reason.to_owned(),
+                });
+                Event::Failed { token: live.token, failure }
+            }
+            (None, _) => {
+                let (code, signal) = live.ended.unwrap_or((None, Some(libc::SIGKILL)));
+                Event::Ended {
+                    token: live.token,
+                    exit: Exit { code, signal, out_of_memory: oom_killed },
+                }
+            }
+        };
+        self.tell(&event);
+        if let Some(attachment) = live.attachment {
+            self.network.detach(attachment);
+        }
+        self.retiring.push((live.cgroup, 0));
+    }
+
+    fn retire(&mut self) {
+        let mut stuck = 0;
+        self.retiring.retain_mut(|(cgroup, tries)| {
+            *tries += 1;
+            let gone = cgroup.remove();
+            stuck += u32::from(!gone && *tries >= RETIRE_TRIES_MAX);
+            !gone && *tries < RETIRE_TRIES_MAX
+        });
+        if stuck > 0 {
+            let reason = format!("{stuck} still busy; the next start of the server removes them");
+            self.tell(&Event::Trouble { step: "remove cgroups".to_owned(), reason });
+        }
+    }
+
+    /// Kills and removes everything.
+    fn end(&mut self) {
+        for live in self.live.values() {
+            live.kill();
+        }
+        while let Some((_, live)) = self.live.pop_first() {
+            sys::best_effort(rustix::process::waitpid(Some(live.pid), WaitOptions::empty()));
+            if let Some(attachment) = live.attachment {
+                self.network.detach(attachment);
+            }
+            self.retiring.push((live.cgroup, 0));
+        }
+        while !self.retiring.is_empty() {
+            self.retire();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.network.tear_down();
+        self.layout.tear_down();
+    }
+}
+
+// === impl Live ===
+
+impl Live {
+    fn kill(&self) {
+        self.cgroup.kill();
+        // Enough by itself: with pid 1 the kernel kills its namespace.
+        sys::best_effort(rustix::process::kill_process(self.pid, Signal::KILL));
+    }
+}
+
+/// Refuses what would be a mistake of the server, before anything is made.
+fn check(spec: &SandboxSpec) -> Result<(), StepError> {
+    let refuse = |reason: &str| {
+        Err(StepError { step: "check the spec".to_owned(), reason: reason.to_owned() })
+    };
+    let id_ok = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    if spec.id.is_empty() || spec.id.len() > 40 || !spec.id.bytes().all(id_ok) {
+        return refuse("the id is not 1 to 40 lower-case letters and digits");
+    }
+    if !spec.argv.first().is_some_and(|path| path.starts_with('/')) {
+        return refuse("the executable's path is not absolute");
+    }
+    if spec.listeners.len() > LISTENERS_MAX {
+        return refuse("too many listeners");
+    }
+    let inside = |path: &Path| {
+        path.is_absolute() && !path.components().any(|part| part == std::path::Component::ParentDir)
+    };
+    let targets = spec.mounts.iter().map(|mount| &mount.target);
+    if !targets.chain(spec.symlinks.iter().map(|(path, _)| path)).all(|path| inside(path)) {
+        return refuse("a mount or link is not at an absolute path inside the sandbox");
+    }
+    Ok(())
+}
+
+fn program(spec: &SandboxSpec) -> Result<Program, StepError> {
+    let string = |text: &str| step("check the spec", CString::new(text));
+    let env = spec.env.iter().map(|(name, value)| string(&format!("{name}={value}")));
+    Ok(Program {
+        argv: spec.argv.iter().map(|argument| string(argument)).collect::<Result<_, _>>()?,
+        env: env.collect::<Result<_, _>>()?,
+        cwd: spec.cwd.clone(),
+    })
+}
+
+/// Server's end first, non-blocking.
+fn stream_pair() -> Result<(OwnedFd, OwnedFd), Errno> {
+    let (server, function) = rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    rustix::fs::fcntl_setfl(&server, OFlags::NONBLOCK)?;
+    Ok((server, function))
+}
+
+fn host_id_base(slot: u32) -> u32 {
+    HOST_ID_BASE + slot * IDS_PER_SLOT
+}
+
+/// Says which ids of the host the sandbox's ids are: a range of the slot's own, or just ours as the function's.
+pub(crate) fn write_id_maps(pid: Pid, slot: u32, privileged: bool) -> Result<(), StepError> {
+    let pid = pid.as_raw_nonzero();
+    let write = |file: &str, text: String| {
+        step(&format!("write {file}"), fs::write(format!("/proc/{pid}/{file}"), text))
+    };
+    if privileged {
+        let base = host_id_base(slot);
+        write("uid_map", format!("0 {base} {IDS_PER_SLOT}"))?;
+        return write("gid_map", format!("0 {base} {IDS_PER_SLOT}"));
+    }
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    write("uid_map", format!("{INSIDE_UID} {uid} 1"))?;
+    // The kernel lets an ordinary user map a group only if groups can no longer be dropped.
+    write("setgroups", "deny".to_owned())?;
+    write("gid_map", format!("{INSIDE_GID} {gid} 1"))
+}
