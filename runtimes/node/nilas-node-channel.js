@@ -13,6 +13,7 @@ const KIND_INIT_ERROR = 4;
 const LENGTH_BYTES = 4;
 const PREFIX_BYTES = LENGTH_BYTES + 1;
 const SCRATCH_BYTES = 64 * 1024;
+const NOTHING = Buffer.alloc(0);
 const WRITE_RETRY_MS_MIN = 0.05;
 const WRITE_RETRY_MS_MAX = 5;
 
@@ -21,7 +22,7 @@ class Channel {
     this.fd = fd;
     this.socket = null;
     this.onInvoke = null;
-    this.pending = null; // bytes of a frame that has not arrived completely
+    this.partial = null; // { bytes, filled } of a frame that has not arrived completely
     this.scratch = Buffer.allocUnsafe(SCRATCH_BYTES);
   }
 
@@ -81,39 +82,41 @@ class Channel {
   }
 
   receive(bytes) {
-    let rest = this.pending === null ? bytes : Buffer.concat([this.pending, bytes]);
-    this.pending = null;
-    while (rest.length >= LENGTH_BYTES) {
-      const end = LENGTH_BYTES + rest.readUInt32LE(0);
-      if (rest.length < end) {
-        this.awaitFrame(rest, end);
-        return true;
-      }
+    let rest = this.partial === null ? bytes : this.fillPartial(bytes);
+    while (rest.length >= LENGTH_BYTES && rest.length >= frameEnd(rest)) {
+      const end = frameEnd(rest);
       const frame = rest.slice(LENGTH_BYTES, end);
       rest = rest.slice(end);
       this.dispatch(frame);
     }
     if (rest.length > 0) {
-      this.pending = Buffer.from(rest);
+      this.keepPartial(rest);
     }
-    return true;
   }
 
   // A frame larger than the read buffer is gathered in place: appending each
   // piece with Buffer.concat would copy a 6 MB event a hundred times.
-  awaitFrame(head, end) {
-    const frame = Buffer.allocUnsafe(end);
-    let filled = head.copy(frame);
-    this.receive = (bytes) => {
-      const taken = bytes.copy(frame, filled);
-      filled += taken;
-      if (filled === end) {
-        delete this.receive; // the prototype's method again
-        this.dispatch(frame.slice(LENGTH_BYTES));
-        return this.receive(bytes.slice(taken));
-      }
-      return true;
-    };
+  keepPartial(start) {
+    const length = start.length >= LENGTH_BYTES ? frameEnd(start) : LENGTH_BYTES;
+    this.partial = { bytes: Buffer.allocUnsafe(length), filled: start.length };
+    start.copy(this.partial.bytes);
+  }
+
+  // Returns what follows the partial frame in `bytes`, once that is complete.
+  fillPartial(bytes) {
+    const partial = this.partial;
+    const taken = bytes.copy(partial.bytes, partial.filled);
+    partial.filled += taken;
+    if (partial.filled < partial.bytes.length) {
+      return NOTHING;
+    }
+    this.partial = null;
+    const rest = bytes.slice(taken);
+    if (partial.bytes.length === LENGTH_BYTES) {
+      return Buffer.concat([partial.bytes, rest]); // only the length had been cut
+    }
+    this.dispatch(partial.bytes.slice(LENGTH_BYTES));
+    return rest;
   }
 
   dispatch(frame) {
@@ -124,6 +127,10 @@ class Channel {
     const header = JSON.parse(frame.utf8Slice(1 + LENGTH_BYTES, headerEnd));
     this.onInvoke(header, frame.utf8Slice(headerEnd, frame.length));
   }
+}
+
+function frameEnd(bytes) {
+  return LENGTH_BYTES + bytes.readUInt32LE(0);
 }
 
 let sleepCell = null;

@@ -46,9 +46,8 @@ def main():
 
 
 def boot():
-    channel = Channel(CHANNEL_FD)
     logging.Formatter.converter = time.gmtime
-    return channel
+    return Channel(CHANNEL_FD)
 
 
 def run(channel, environment):
@@ -74,7 +73,7 @@ def run(channel, environment):
 
 def serve(channel, handler, environment, log, encoder):
     """Answers invocations until the platform closes the channel."""
-    channel.send(KIND_READY, b"", b"")
+    channel.ready()
     while True:
         frame = channel.receive()
         if frame is None:
@@ -116,7 +115,11 @@ class Channel:
     def __init__(self, fd):
         self.fd = fd
         self.unread = b""
-        os.set_inheritable(fd, False)
+
+    def ready(self):
+        # Programs that the function starts must not hold the socket.
+        os.set_inheritable(self.fd, False)
+        self.send(KIND_READY, b"", b"")
 
     def receive(self):
         """Returns the next frame after its length, or None at the end."""

@@ -1,13 +1,12 @@
 """Prints warm invocations per second of each bootstrap, without a sandbox."""
 
-import os
-import tempfile
 import time
 
 import test_node
 import test_python
-from harness import NODE_ENTRY, PYTHON_ENTRY, Process, base_environment
+from harness import NODE_ENTRY, PYTHON_ENTRY, started
 
+WARM_UP = 2000
 INVOCATIONS = 20000
 NODE_SOURCE = {
     "async": "exports.handler = async () => ({ statusCode: 200, body: 'hello' });",
@@ -22,23 +21,19 @@ PYTHON_SOURCE = {
 
 
 def measure(command, file, source):
-    with tempfile.TemporaryDirectory() as root:
-        with open(os.path.join(root, file), "w") as handler:
-            handler.write(source)
-        env = dict(base_environment(root), _HANDLER="index.handler", AWS_EXECUTION_ENV="AWS_Lambda_nodejs20.x")
-        started = time.perf_counter()
-        with Process(command, env, root) as process:
-            process.receive()
-            ready_s = time.perf_counter() - started
-            for warm in (False, True):
-                started = time.perf_counter()
-                for index in range(INVOCATIONS if warm else 2000):
-                    process.invoke(index, {"key": "value"}, {})
-                    process.receive()
-            rate = INVOCATIONS / (time.perf_counter() - started)
-            process.hang_up()
-            process.wait()
-    return rate, ready_s * 1000
+    begun = time.perf_counter()
+    with started(command, file, source) as process:
+        ready_s = time.perf_counter() - begun
+        invoke_many(process, WARM_UP)
+        begun = time.perf_counter()
+        invoke_many(process, INVOCATIONS)
+        return INVOCATIONS / (time.perf_counter() - begun), ready_s * 1000
+
+
+def invoke_many(process, count):
+    for index in range(count):
+        process.invoke(index, {"key": "value"}, {})
+        process.receive()
 
 
 def main():

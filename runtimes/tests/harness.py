@@ -22,6 +22,7 @@ PYTHON_ENTRY = os.path.join(RUNTIMES, "python", "nilas_python.py")
 
 WAIT_S = 20
 ARN = "arn:aws:lambda:eu-central-1:000000000000:function:probe"
+RELEASE = "AWS_Lambda_nodejs20.x"  # a release with callbacks
 KINDS = {1: "ready", 2: "response", 3: "error", 4: "init_error"}
 
 
@@ -78,6 +79,18 @@ def run_row(command, row, default_file, default_handler, extra_env=None, parse=T
         with Process(command, env, task_root) as process:
             record = drive(process, row)
     return normalized(record, os.path.realpath(task_root), parse)
+
+
+@contextlib.contextmanager
+def started(command, file, source):
+    """A function that has announced itself, for tests that are no rows."""
+    with tempfile.TemporaryDirectory(prefix="nilas-row-") as task_root:
+        with open(os.path.join(task_root, file), "w") as target:
+            target.write(source)
+        env = dict(base_environment(task_root), _HANDLER="index.handler", AWS_EXECUTION_ENV=RELEASE)
+        with Process(command, env, task_root) as process:
+            assert process.receive()[0] == "ready"
+            yield process
 
 
 def base_environment(task_root):
@@ -152,7 +165,7 @@ class Process:
             os.waitpid(self.pid, 0)
         self.socket.close()
 
-    def invoke(self, index, event, header):
+    def invoke(self, index, event, header, cuts=()):
         body = event if isinstance(event, bytes) else json.dumps(event).encode()
         fields = {
             "requestId": request_id(index),
@@ -161,7 +174,11 @@ class Process:
         }
         text = json.dumps(dict(fields, **header)).encode()
         payload = b"\x01" + struct.pack("<I", len(text)) + text + body
-        self.socket.sendall(struct.pack("<I", len(payload)) + payload)
+        frame = struct.pack("<I", len(payload)) + payload
+        for start, end in zip((0, *cuts), (*cuts, len(frame))):
+            self.socket.sendall(frame[start:end])
+            if cuts:
+                time.sleep(0.01)  # so that the pieces arrive apart
 
     def receive(self):
         head = self.read(4)
@@ -357,3 +374,11 @@ def add_rows(case, rows, runners):
                 name = "test_%s [%s]" % (row.name, label)
                 assert not hasattr(case, name), name
                 setattr(case, name, run(row))
+
+
+def check_cut_frames(test, command, file, source):
+    """An event may arrive in any pieces."""
+    with started(command, file, source) as process:
+        for index, cuts in enumerate([(1,), (2, 3), (4,), (5, 9), (3, 4, 5, 20, 21), (200,)]):
+            process.invoke(index, "e" * 300, {}, cuts)
+            test.assertEqual(b"300", process.receive()[2], cuts)

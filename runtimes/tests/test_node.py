@@ -1,9 +1,11 @@
 """What Node.js functions return and log, as rows of data."""
 
 import os
+import signal
+import time
 import unittest
 
-from harness import NODE_ENTRY, Row, add_rows, check, interpreters, run_row
+from harness import NODE_ENTRY, Row, add_rows, check, check_cut_frames, interpreters, run_row, started
 
 LEGACY = {"AWS_EXECUTION_ENV": "AWS_Lambda_nodejs20.x"}
 MODERN = {"AWS_EXECUTION_ENV": "AWS_Lambda_nodejs24.x"}
@@ -372,19 +374,53 @@ class NodeFunctions(unittest.TestCase):
         self.assertTrue(NODES)
 
     def test_closing_the_socket_ends_a_running_function(self):
-        from harness import Process, base_environment, tempfile
-
         for node, _ in NODES:
-            with tempfile.TemporaryDirectory() as root:
-                with open(os.path.join(root, "index.js"), "w") as file:
-                    file.write("exports.handler = () => { setInterval(() => {}, 1000); };")
-                env = dict(base_environment(root), _HANDLER="index.handler")
-                with Process([node, NODE_ENTRY], env, root) as process:
-                    self.assertEqual("ready", process.receive()[0])
-                    process.invoke(0, {}, {})
-                    process.hang_up()
-                    self.assertEqual(0, process.wait())
-                    self.assertEqual("", process.stdout())
+            with started([node, NODE_ENTRY], "index.js", KEEPS_RUNNING) as process:
+                process.invoke(0, {}, {})
+                process.hang_up()
+                self.assertEqual(0, process.wait())
+                self.assertEqual("", process.stdout())
+
+    def test_events_may_arrive_in_pieces(self):
+        for node, _ in NODES:
+            check_cut_frames(self, [node, NODE_ENTRY], "index.js", "exports.handler = async (e) => e.length;")
+
+    def test_sigterm_runs_the_functions_handlers(self):
+        for node, _ in NODES:
+            with started([node, NODE_ENTRY], "index.js", HANDLES_SIGTERM) as process:
+                os.kill(process.pid, signal.SIGTERM)
+                self.assertEqual(6, process.wait())
+                self.assertIn("stopping", process.logs()[0])
+
+    def test_left_over_timer_fires_only_after_the_thaw(self):
+        for node, _ in NODES:
+            with started([node, NODE_ENTRY], "index.js", LEAVES_A_TIMER) as process:
+                process.invoke(0, {}, {})
+                self.assertEqual(b"0", process.receive()[2])
+                os.kill(process.pid, signal.SIGSTOP)
+                time.sleep(0.3)
+                process.invoke(1, {}, {})
+                os.kill(process.pid, signal.SIGCONT)
+                self.assertEqual(b"1", process.receive()[2])
+
+
+KEEPS_RUNNING = "exports.handler = () => { setInterval(() => {}, 1000); };"
+HANDLES_SIGTERM = """
+process.on('SIGTERM', () => { console.log('stopping'); process.exit(6); });
+exports.handler = async () => 1;
+"""
+LEAVES_A_TIMER = """
+let fired = 0;
+exports.handler = (event, context, callback) => {
+  context.callbackWaitsForEmptyEventLoop = false;
+  if (context.awsRequestId.endsWith('0')) {
+    setTimeout(() => { fired += 1; }, 100);
+    callback(null, fired);
+  } else {
+    setImmediate(() => setImmediate(() => callback(null, fired)));
+  }
+};
+"""
 
 
 def ours(node):

@@ -1,8 +1,10 @@
 """What Python functions return and log, as rows of data."""
 
+import os
+import signal
 import unittest
 
-from harness import PYTHON_ENTRY, Row, add_rows, check, interpreters, run_row
+from harness import PYTHON_ENTRY, Row, add_rows, check, check_cut_frames, interpreters, run_row, started
 
 PLAIN = {"AWS_EXECUTION_ENV": "AWS_Lambda_python3.12"}
 ASCII = {"AWS_EXECUTION_ENV": "AWS_Lambda_python3.11"}
@@ -242,6 +244,40 @@ class PythonFunctions(unittest.TestCase):
 
     def test_python_is_installed(self):
         self.assertTrue(PYTHONS)
+
+    def test_events_may_arrive_in_pieces(self):
+        for python, _ in PYTHONS:
+            check_cut_frames(self, [python, PYTHON_ENTRY], "index.py", "def handler(e, c): return len(e)")
+
+    def test_sigterm_runs_the_functions_handlers(self):
+        for python, _ in PYTHONS:
+            with started([python, PYTHON_ENTRY], "index.py", HANDLES_SIGTERM) as process:
+                os.kill(process.pid, signal.SIGTERM)
+                self.assertEqual(6, process.wait())
+                self.assertEqual("stopping\n", process.stdout())
+
+    def test_started_programs_do_not_hold_the_socket(self):
+        for python, _ in PYTHONS:
+            with started([python, PYTHON_ENTRY], "index.py", LEAVES_A_PROGRAM) as process:
+                process.invoke(0, {}, {})
+                sleeper = int(process.receive()[2])
+                self.assertEqual([], [fd for fd in os.listdir("/proc/%d/fd" % sleeper) if fd in "34"])
+                os.kill(sleeper, signal.SIGKILL)
+
+
+HANDLES_SIGTERM = """
+import signal, sys
+def stop(*_):
+    print('stopping')
+    sys.exit(6)
+signal.signal(signal.SIGTERM, stop)
+def handler(event, context): pass
+"""
+LEAVES_A_PROGRAM = """
+import subprocess
+def handler(event, context):
+    return subprocess.Popen(['sleep', '20'], close_fds=False).pid
+"""
 
 
 def text_row(name, expression, env, expected):
