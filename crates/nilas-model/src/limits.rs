@@ -13,10 +13,19 @@ pub const ZIPPED_BYTES_MAX: u64 = 52_428_800;
 pub const UNZIPPED_BYTES_MAX: u64 = 262_144_000;
 /// Most entries in a deployment package. AWS names no figure; this one bounds the inodes an archive can take.
 pub const PACKAGE_ENTRIES_MAX: usize = 100_000;
+/// Deepest path in a deployment package, names.
+pub const PACKAGE_DEPTH_MAX: usize = 64;
+/// Packages checked or unpacked at once: each takes a core and its archive's size in memory.
+pub const PACKAGES_AT_ONCE_MAX: usize = 2;
 /// Largest CreateFunction or UpdateFunctionCode request body, bytes.
 pub const CONTROL_BODY_BYTES_MAX: usize = 70_167_211;
 /// Environment variables of a function, bytes of their compact JSON.
 pub const ENVIRONMENT_BYTES_MAX: usize = 4_096;
+
+/// Code of all functions of an account, bytes: what AWS answers, not enforced here, where it is the user's disk.
+pub const TOTAL_CODE_BYTES_MAX: u64 = 80_530_636_800;
+/// Characters of a function's bare name.
+pub const FUNCTION_NAME_CHARS_MAX: usize = 64;
 
 /// Memory of a function, MiB.
 pub const MEMORY_MIB_MIN: u32 = 128;
@@ -39,6 +48,8 @@ pub const LAYERS_MAX: usize = 5;
 pub const CONCURRENT_EXECUTIONS_DEFAULT: u32 = 1_000;
 /// Init phase, milliseconds; see "Lambda execution environment lifecycle".
 pub const INIT_MS_MAX: u64 = 10_000;
+/// Time an invocation waits for a version that is still being unpacked, milliseconds.
+pub const INVOKE_PENDING_MS_MAX: u64 = 10_000;
 /// Grace for a runtime with extensions at shutdown, milliseconds.
 pub const SHUTDOWN_MS_MAX: u64 = 2_000;
 /// Idle time after which an environment is stopped, milliseconds.
@@ -52,6 +63,11 @@ pub const FREEZE_AFTER_MS_DEFAULT: u64 = 5;
 pub const PROCESSES_MAX: u32 = 1_024;
 /// Open files of one environment.
 pub const FILES_MAX: u64 = 1_024;
+
+/// Decoded `X-Amz-Client-Context`, bytes.
+pub const CLIENT_CONTEXT_BYTES_MAX: usize = 3_583;
+/// Items of one page of a list, whatever the caller asks for.
+pub const LIST_ITEMS_MAX: usize = 50;
 
 /// Log tail returned by Invoke with LogType=Tail, bytes.
 pub const LOG_TAIL_BYTES_MAX: usize = 4_096;

@@ -1,1 +1,14 @@
-//! Placeholder.
+//! AWS services that hold resources: lambda, logs, sts, and the one bucket of s3 that code is fetched from.
+//!
+//! Invariant: no sockets. A request comes in parsed and authenticated, an answer goes out, faults included.
+//! Invariant: nothing of the control plane is on the path of an invocation but one read of a map.
+#![forbid(unsafe_code)]
+
+pub mod lambda;
+mod logs;
+mod s3;
+mod services;
+mod sts;
+
+pub use nilas_wire::Service;
+pub use services::{Services, ServicesConfig};

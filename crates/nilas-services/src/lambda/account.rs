@@ -1,0 +1,64 @@
+//! GetAccountSettings.
+
+use http::StatusCode;
+use nilas_model::{AuthContext, limits};
+use nilas_wire::ApiResponse;
+use serde::Serialize;
+
+use super::error::LambdaError;
+use super::functions::Function;
+use super::{Lambda, body};
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Output {
+    account_limit: AccountLimit,
+    account_usage: AccountUsage,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct AccountLimit {
+    total_code_size: u64,
+    code_size_unzipped: u64,
+    code_size_zipped: u64,
+    concurrent_executions: u32,
+    unreserved_concurrent_executions: u32,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct AccountUsage {
+    total_code_size: u64,
+    function_count: usize,
+}
+
+pub(crate) fn settings_get(
+    lambda: &Lambda,
+    auth: &AuthContext,
+) -> Result<ApiResponse, LambdaError> {
+    let functions = lambda.functions.of(&auth.account, &auth.region);
+    let concurrency = lambda.config.account_concurrency;
+    let output = Output {
+        account_limit: AccountLimit {
+            total_code_size: limits::TOTAL_CODE_BYTES_MAX,
+            code_size_unzipped: limits::UNZIPPED_BYTES_MAX,
+            code_size_zipped: limits::ZIPPED_BYTES_MAX,
+            concurrent_executions: concurrency,
+            unreserved_concurrent_executions: concurrency,
+        },
+        account_usage: AccountUsage {
+            total_code_size: functions.iter().map(|function| code_bytes(function)).sum(),
+            function_count: functions.len(),
+        },
+    };
+    body::answer(StatusCode::OK, &output)
+}
+
+/// Each published version counts; `$LATEST` only while no version has its code.
+fn code_bytes(function: &Function) -> u64 {
+    let latest = &function.record.latest.code;
+    let published: u64 = function.published.values().map(|version| version.code.bytes).sum();
+    let covered = function.published.values().any(|version| version.code.sha256 == latest.sha256);
+    published + if covered { 0 } else { latest.bytes }
+}

@@ -1,0 +1,199 @@
+//! UpdateFunctionCode, and where code comes from.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use http::StatusCode;
+use nilas_model::{AuthContext, Version, limits};
+use nilas_store::BlobHash;
+use nilas_wire::{ApiRequest, ApiResponse};
+use serde::Deserialize;
+
+use super::configuration::FunctionConfiguration;
+use super::error::LambdaError;
+use super::functions::Function;
+use super::lifecycle::{new_revision_id, settle_in_background};
+use super::record::{Architecture, Code, State, VersionRecord};
+use super::settings::not_supported;
+use super::validation::{ItemConstraint, Violations};
+use super::{Lambda, body, publish, target};
+
+/// `FunctionCode`, and the same members flat in UpdateFunctionCode.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct CodeInput<'a> {
+    /// Borrowed from the body when it has no escapes, as base64 has none.
+    #[serde(borrow)]
+    pub zip_file: Option<Cow<'a, str>>,
+    pub s3_bucket: Option<String>,
+    pub s3_key: Option<String>,
+    pub image_uri: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Input {
+    architectures: Option<Vec<Option<String>>>,
+    publish: Option<bool>,
+    publish_to: Option<String>,
+    dry_run: Option<bool>,
+    revision_id: Option<String>,
+}
+
+pub(crate) async fn function_update_code(
+    lambda: &Arc<Lambda>,
+    auth: &AuthContext,
+    request: &ApiRequest,
+    name: &str,
+) -> Result<ApiResponse, LambdaError> {
+    check_body_size(request, "UpdateFunctionCode")?;
+    let input: Input = body::decode(&request.body)?;
+    let source: CodeInput<'_> = body::decode(&request.body)?;
+    let mut v = Violations::default();
+    target::check_name(&mut v, Some(name));
+    source.check_members(&mut v, "");
+    check_architectures(&mut v, input.architectures.as_deref());
+    v.finish()?;
+    let target = target::resolve(auth, "UpdateFunctionCode", name, None)?;
+    if input.publish_to.is_some() {
+        return Err(not_supported("PublishTo"));
+    }
+    if source.image_uri.is_some() {
+        return Err(LambdaError::invalid(
+            "Please don't provide ImageUri when updating a function with packageType Zip.",
+        ));
+    }
+    lambda.functions.get(&target.id).ok_or_else(|| target.not_found())?;
+    let zip = source.zip()?;
+    let dry_run = input.dry_run.unwrap_or(false);
+    let code = lambda.accept_package(zip, !dry_run).await?;
+
+    let writer = lambda.functions.write().await;
+    let function = lambda.functions.get(&target.id).ok_or_else(|| target.not_found())?;
+    check_updatable(&function, input.revision_id.as_deref())?;
+    let mut next = Function::clone(&function);
+    let latest = &function.record.latest;
+    let mut settings = latest.settings.clone();
+    if let Some(architecture) = architecture(input.architectures.as_deref()) {
+        settings.architecture = architecture;
+    }
+    next.record.latest = VersionRecord {
+        settings,
+        code,
+        revision_id: new_revision_id(),
+        modified_ms: lambda.clock.epoch_ms(),
+        state: State::Updating,
+        published_from: None,
+    };
+    if dry_run {
+        let would_be = VersionRecord {
+            state: latest.state,
+            revision_id: latest.revision_id.clone(),
+            ..next.record.latest.clone()
+        };
+        return body::answer(
+            StatusCode::OK,
+            &FunctionConfiguration::of(&function, Version::Latest, &would_be),
+        );
+    }
+    let answered = match input.publish {
+        Some(true) => Version::Published(publish::add_version(
+            &mut next,
+            None,
+            State::Pending,
+            lambda.clock.epoch_ms(),
+        )),
+        _ => Version::Latest,
+    };
+    let function = writer.save(next).await?;
+    settle_in_background(lambda, function.id.clone(), unsettled(&function));
+    let record = function.version(answered).ok_or_else(|| target.not_found())?;
+    body::answer(StatusCode::OK, &FunctionConfiguration::of(&function, answered, record))
+}
+
+impl CodeInput<'_> {
+    /// `at` is the path to the members: `code.` in CreateFunction.
+    pub(crate) fn check_members(&self, v: &mut Violations, at: &str) {
+        v.length(&format!("{at}s3Bucket"), self.s3_bucket.as_deref(), 3, 63);
+        v.length(&format!("{at}s3Key"), self.s3_key.as_deref(), 1, 1_024);
+    }
+
+    /// The archive's bytes, from the only place there is: the request.
+    pub(crate) fn zip(&self) -> Result<Bytes, LambdaError> {
+        if self.s3_bucket.is_some() || self.s3_key.is_some() {
+            // Code in S3 comes with the S3 service; until then no bucket exists.
+            return Err(LambdaError::invalid(
+                "Error occurred while GetObject. S3 Error Code: NoSuchBucket. S3 Error Message: The specified bucket does \
+                 not exist",
+            ));
+        }
+        let Some(text) = &self.zip_file else {
+            return Err(LambdaError::invalid("Please provide a source for function code."));
+        };
+        let zip = BASE64.decode(text.as_bytes());
+        let zip = zip.map_err(|err| {
+            LambdaError::Serialization(format!("ZipFile is not valid base64: {err}"))
+        })?;
+        if zip.len() as u64 > limits::ZIPPED_BYTES_MAX {
+            return Err(LambdaError::TooLarge(format!(
+                "Zipped size must be smaller than {} bytes",
+                limits::ZIPPED_BYTES_MAX
+            )));
+        }
+        Ok(Bytes::from(zip))
+    }
+}
+
+impl Lambda {
+    /// Checks an archive, and keeps it unless it was only to be checked.
+    pub(crate) async fn accept_package(&self, zip: Bytes, keep: bool) -> Result<Code, LambdaError> {
+        self.packages.check(zip.clone()).await?;
+        let bytes = zip.len() as u64;
+        let hash = if keep { self.blobs.put(zip).await? } else { BlobHash::of(&zip) };
+        Ok(Code { sha256: hash.to_string(), bytes })
+    }
+}
+
+pub(crate) fn check_body_size(request: &ApiRequest, operation: &str) -> Result<(), LambdaError> {
+    let max = limits::CONTROL_BODY_BYTES_MAX;
+    if request.body.len() <= max {
+        return Ok(());
+    }
+    Err(LambdaError::TooLarge(format!(
+        "Request must be smaller than {max} bytes for the {operation} operation"
+    )))
+}
+
+pub(crate) fn check_architectures(v: &mut Violations, architectures: Option<&[Option<String>]>) {
+    v.list_length("architectures", architectures, 1, 1);
+    v.items("architectures", architectures, &ItemConstraint::OneOf(&Architecture::NAMES));
+}
+
+pub(crate) fn architecture(architectures: Option<&[Option<String>]>) -> Option<Architecture> {
+    Architecture::parse(architectures?.first()?.as_deref()?)
+}
+
+/// Whether `$LATEST` can be changed now, by somebody who has seen `revision_id` of it.
+pub(crate) fn check_updatable(
+    function: &Function,
+    revision_id: Option<&str>,
+) -> Result<(), LambdaError> {
+    match function.record.latest.state {
+        State::Pending => return Err(LambdaError::WrongState("Pending")),
+        State::Updating => return Err(LambdaError::UpdateInProgress(function.id.arn(None))),
+        State::Active | State::Failed => {}
+    }
+    if revision_id.is_some_and(|seen| seen != function.record.latest.revision_id) {
+        return Err(LambdaError::RevisionMismatch);
+    }
+    Ok(())
+}
+
+/// Versions that still have to be made ready, `$LATEST` first.
+pub(crate) fn unsettled(function: &Function) -> Vec<Version> {
+    let waiting = function.versions().filter(|(_, record)| !record.state.is_settled());
+    waiting.map(|(version, _)| version).collect()
+}

@@ -1,0 +1,60 @@
+//! UpdateFunctionConfiguration.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use nilas_model::{AuthContext, Version};
+use nilas_wire::{ApiRequest, ApiResponse};
+use serde::Deserialize;
+
+use super::code::check_updatable;
+use super::configuration::FunctionConfiguration;
+use super::error::LambdaError;
+use super::functions::Function;
+use super::lifecycle::{new_revision_id, settle_in_background};
+use super::record::State;
+use super::settings::SettingsInput;
+use super::validation::Violations;
+use super::{Lambda, body, target};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Input {
+    revision_id: Option<String>,
+}
+
+pub(crate) async fn function_update_configuration(
+    lambda: &Arc<Lambda>,
+    auth: &AuthContext,
+    request: &ApiRequest,
+    name: &str,
+) -> Result<ApiResponse, LambdaError> {
+    let input: Input = body::decode(&request.body)?;
+    let settings: SettingsInput = body::decode(&request.body)?;
+    let mut v = Violations::default();
+    target::check_name(&mut v, Some(name));
+    settings.check_members(&mut v);
+    v.finish()?;
+    let target = target::resolve(auth, "UpdateFunctionConfiguration", name, None)?;
+    lambda.functions.get(&target.id).ok_or_else(|| target.not_found())?;
+    if let Some(runtime) = &settings.runtime {
+        lambda.resolve_runtime(runtime).await?;
+    }
+    settings.check_meaning(&target.id)?;
+
+    let writer = lambda.functions.write().await;
+    let function = lambda.functions.get(&target.id).ok_or_else(|| target.not_found())?;
+    check_updatable(&function, input.revision_id.as_deref())?;
+    let mut next = Function::clone(&function);
+    let latest = &mut next.record.latest;
+    settings.apply(&mut latest.settings)?;
+    latest.revision_id = new_revision_id();
+    latest.modified_ms = lambda.clock.epoch_ms();
+    latest.state = State::Updating;
+    let function = writer.save(next).await?;
+    settle_in_background(lambda, function.id.clone(), vec![Version::Latest]);
+    body::answer(
+        StatusCode::OK,
+        &FunctionConfiguration::of(&function, Version::Latest, &function.record.latest),
+    )
+}

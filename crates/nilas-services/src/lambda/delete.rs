@@ -1,0 +1,58 @@
+//! DeleteFunction: a whole function, or one version of it.
+
+use http::StatusCode;
+use nilas_model::{AuthContext, Qualifier, Version};
+use nilas_wire::{ApiRequest, ApiResponse, percent};
+
+use super::error::LambdaError;
+use super::functions::Function;
+use super::validation::Violations;
+use super::{Lambda, target};
+
+pub(crate) async fn function_delete(
+    lambda: &Lambda,
+    auth: &AuthContext,
+    request: &ApiRequest,
+    name: &str,
+) -> Result<ApiResponse, LambdaError> {
+    let qualifier = percent::query_value(&request.query, "Qualifier");
+    let mut v = Violations::default();
+    target::check_reference(&mut v, name, qualifier.as_deref());
+    v.finish()?;
+    let target = target::resolve(auth, "DeleteFunction", name, qualifier.as_deref())?;
+    match &target.qualifier {
+        Some(Qualifier::Latest) => {
+            return Err(LambdaError::invalid(
+                "$LATEST version cannot be deleted without deleting the function.",
+            ));
+        }
+        Some(Qualifier::Alias(_)) => {
+            return Err(LambdaError::invalid("Deletion of aliases is not currently supported."));
+        }
+        Some(Qualifier::Version(_)) | None => {}
+    }
+    let writer = lambda.functions.write().await;
+    // Without the qualifier, even when one was given.
+    let not_found = || LambdaError::FunctionNotFound(target.id.arn(None));
+    let function = lambda.functions.get(&target.id).ok_or_else(not_found)?;
+    let gone: Vec<Version> = match target.qualifier {
+        None => {
+            writer.delete(&function).await?;
+            function.versions().map(|(version, _)| version).collect()
+        }
+        Some(Qualifier::Version(number)) if function.published.contains_key(&number) => {
+            let mut next = Function::clone(&function);
+            next.published.remove(&number);
+            next.slots.remove(&Version::Published(number));
+            writer.save(next).await?;
+            vec![Version::Published(number)]
+        }
+        // AWS answers 204 for a version that does not exist, again and again.
+        Some(_) => Vec::new(),
+    };
+    let generation = lambda.functions.next_generation();
+    for version in gone {
+        lambda.engine.retire(&target.id.key(version), generation);
+    }
+    Ok(ApiResponse::empty(StatusCode::NO_CONTENT))
+}

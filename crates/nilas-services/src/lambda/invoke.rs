@@ -1,0 +1,151 @@
+//! Invoke: RequestResponse and DryRun.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use http::StatusCode;
+use nilas_engine::Invocation;
+use nilas_model::{AuthContext, Outcome, Qualifier, VersionSnapshot, limits};
+use nilas_wire::{ApiRequest, ApiResponse, percent};
+use serde::de::IgnoredAny;
+
+use super::error::LambdaError;
+use super::lifecycle::ready_snapshot;
+use super::target::{self, Target};
+use super::validation::Violations;
+use super::{Lambda, payload};
+
+pub(crate) async fn invoke(
+    lambda: &Lambda,
+    auth: &AuthContext,
+    request: &ApiRequest,
+    name: &str,
+) -> Result<ApiResponse, LambdaError> {
+    let input = Input::decode(auth, request, name)?;
+    let target = &input.target;
+    // Unqualified, AWS misses `$LATEST`.
+    let not_found = || {
+        let qualifier = target.qualifier.clone().unwrap_or(Qualifier::Latest);
+        LambdaError::FunctionNotFound(target.id.arn(Some(qualifier)))
+    };
+    match input.kind {
+        Kind::RequestResponse => {}
+        Kind::DryRun => {
+            let function = lambda.functions.get(&target.id).ok_or_else(not_found)?;
+            target.version(&function)?;
+            return Ok(ApiResponse::empty(StatusCode::NO_CONTENT));
+        }
+        Kind::Event => {
+            return Err(LambdaError::NotImplemented(
+                "Invoke with InvocationType Event is not implemented by this server yet. Use RequestResponse.".to_owned(),
+            ));
+        }
+    }
+    let snapshot = ready_snapshot(lambda, target, not_found).await?;
+    let invocation = Invocation {
+        request_id: request.request_id,
+        payload: input.payload,
+        invoked_arn: target.arn().to_string(),
+        client_context: input.client_context,
+        cognito_identity: None,
+        trace_id: request.header("x-amzn-trace-id").map(str::to_owned),
+        want_log_tail: input.want_log_tail,
+    };
+    let outcome = lambda.engine.invoke(&snapshot, invocation).await?;
+    Ok(encode(&snapshot, outcome))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    RequestResponse,
+    Event,
+    DryRun,
+}
+
+struct Input {
+    target: Target,
+    kind: Kind,
+    payload: Bytes,
+    client_context: Option<String>,
+    want_log_tail: bool,
+}
+
+impl Input {
+    fn decode(auth: &AuthContext, request: &ApiRequest, name: &str) -> Result<Self, LambdaError> {
+        let qualifier = percent::query_value(&request.query, "Qualifier");
+        let kind = request.header("x-amz-invocation-type");
+        let log_type = request.header("x-amz-log-type");
+        let mut v = Violations::default();
+        target::check_reference(&mut v, name, qualifier.as_deref());
+        v.one_of("invocationType", kind, &["Event", "RequestResponse", "DryRun"]);
+        v.one_of("logType", log_type, &["None", "Tail"]);
+        v.finish()?;
+        let target = target::resolve(auth, "InvokeFunction", name, qualifier.as_deref())?;
+        let bytes = request.body.len();
+        if bytes > limits::SYNC_PAYLOAD_BYTES_MAX {
+            return Err(LambdaError::PayloadTooLarge { bytes });
+        }
+        Ok(Self {
+            target,
+            kind: match kind {
+                Some("Event") => Kind::Event,
+                Some("DryRun") => Kind::DryRun,
+                _ => Kind::RequestResponse,
+            },
+            payload: check_payload(&request.body)?,
+            client_context: client_context(request)?,
+            want_log_tail: log_type == Some("Tail"),
+        })
+    }
+}
+
+/// A payload must be one JSON value; without one the function gets an empty object.
+fn check_payload(body: &Bytes) -> Result<Bytes, LambdaError> {
+    if body.is_empty() {
+        return Ok(Bytes::from_static(b"{}"));
+    }
+    match serde_json::from_slice::<IgnoredAny>(body) {
+        Ok(IgnoredAny) => payload::check_utf8(body)?,
+        Err(err) => return Err(payload::refuse(body, &err)),
+    }
+    Ok(body.clone())
+}
+
+fn client_context(request: &ApiRequest) -> Result<Option<String>, LambdaError> {
+    let Some(encoded) =
+        request.header("x-amz-client-context").filter(|encoded| !encoded.is_empty())
+    else {
+        return Ok(None);
+    };
+    let refused = || {
+        LambdaError::InvalidRequestContent(
+            "Client context must be a valid Base64-encoded JSON object.".to_owned(),
+        )
+    };
+    let bytes = BASE64.decode(encoded).map_err(|_| refused())?;
+    if bytes.len() > limits::CLIENT_CONTEXT_BYTES_MAX {
+        return Err(LambdaError::InvalidRequestContent(format!(
+            "Client context must be no more than {} bytes when decoded",
+            limits::CLIENT_CONTEXT_BYTES_MAX
+        )));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| refused())?;
+    match serde_json::from_str::<serde_json::Value>(&text) {
+        Ok(serde_json::Value::Object(_)) => Ok(Some(text)),
+        _ => Err(refused()),
+    }
+}
+
+fn encode(snapshot: &Arc<VersionSnapshot>, outcome: Outcome) -> ApiResponse {
+    let mut response = ApiResponse::with_body(StatusCode::OK, "application/json", outcome.payload);
+    response.set_header("x-amz-executed-version", &snapshot.version.to_string());
+    if let Some(error) = outcome.error {
+        response.set_header("x-amz-function-error", error.as_str());
+    }
+    if let Some(tail) = outcome.log_tail {
+        response.set_header("x-amz-log-result", &BASE64.encode(tail));
+    }
+    response
+}

@@ -1,0 +1,159 @@
+//! From an accepted version to one that runs: unpack its package, find its runtime, make its snapshot.
+//!
+//! Nothing here is on the path of an invocation of a version that is ready.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nilas_model::limits::INVOKE_PENDING_MS_MAX;
+use nilas_model::{Interpreter, RuntimeKind, Version, VersionSnapshot};
+
+use super::Lambda;
+use super::error::LambdaError;
+use super::functions::{Function, Slot};
+use super::record::{FunctionId, State, VersionRecord};
+use super::target::Target;
+
+/// What a version needs of this machine.
+struct Ready {
+    code_dir: PathBuf,
+    kind: RuntimeKind,
+    interpreter: Option<Interpreter>,
+}
+
+/// Finishes a version that was accepted as pending, without anybody waiting for it.
+pub(crate) fn settle_in_background(lambda: &Arc<Lambda>, id: FunctionId, versions: Vec<Version>) {
+    let lambda = lambda.clone();
+    tokio::spawn(async move {
+        for version in versions {
+            settle(&lambda, &id, version).await;
+        }
+    });
+}
+
+/// Makes `version` ready, or marks it failed.
+async fn settle(lambda: &Lambda, id: &FunctionId, version: Version) {
+    let Some(function) = lambda.functions.get(id) else { return };
+    let Some(record) = function.version(version).cloned() else { return };
+    let ready = make_ready(lambda, &record).await;
+    let writer = lambda.functions.write().await;
+    let Some(function) = lambda.functions.get(id) else { return };
+    if function.version(version).is_none_or(|now| now.revision_id != record.revision_id) {
+        return; // Deleted or updated meanwhile; whoever did it has its own task.
+    }
+    let mut next = Function::clone(&function);
+    let generation = lambda.functions.next_generation();
+    let state = match ready {
+        Ok(ready) => {
+            let snapshot = snapshot(id, version, &record, ready, generation);
+            next.slots.insert(version, Slot::Ready(Arc::new(snapshot)));
+            State::Active
+        }
+        Err(err) => {
+            tracing::error!(
+                function = id.name.as_str(),
+                version = %version,
+                error = %err,
+                cause = std::error::Error::source(&err),
+                "version cannot run"
+            );
+            next.slots.insert(version, Slot::Failed);
+            State::Failed
+        }
+    };
+    // What was active before a restart stays so on disk, even if its runtime is not installed now; what had failed
+    // gets another try.
+    let unchanged = record.state == state || record.state == State::Active;
+    if unchanged {
+        writer.replace_slots(next);
+    } else {
+        let settled = VersionRecord { state, revision_id: new_revision_id(), ..record };
+        match version {
+            Version::Latest => next.record.latest = settled,
+            Version::Published(number) => drop(next.published.insert(number, Arc::new(settled))),
+        }
+        if let Err(err) = writer.save(next).await {
+            tracing::error!(function = id.name.as_str(), error = %err, "state of a version not saved");
+            return;
+        }
+    }
+    lambda.engine.retire(&id.key(version), generation);
+}
+
+async fn make_ready(lambda: &Lambda, record: &VersionRecord) -> Result<Ready, LambdaError> {
+    let code_dir = lambda.packages.ensure(&record.code, &lambda.blobs).await?;
+    let (kind, interpreter) = lambda.resolve_runtime(&record.settings.runtime).await?;
+    Ok(Ready { code_dir, kind, interpreter })
+}
+
+fn snapshot(
+    id: &FunctionId,
+    version: Version,
+    record: &VersionRecord,
+    ready: Ready,
+    generation: u64,
+) -> VersionSnapshot {
+    let settings = &record.settings;
+    VersionSnapshot {
+        account: id.account.clone(),
+        region: id.region.clone(),
+        name: id.name.clone(),
+        version,
+        generation,
+        runtime: settings.runtime.clone(),
+        kind: ready.kind,
+        interpreter: ready.interpreter,
+        handler: settings.handler.clone().unwrap_or_default(),
+        role_arn: settings.role.clone(),
+        memory_mib: settings.memory_mib,
+        timeout_ms: u64::from(settings.timeout_s) * 1_000,
+        ephemeral_mib: settings.ephemeral_mib,
+        environment: settings.environment.clone().unwrap_or_default(),
+        code_dir: ready.code_dir,
+        layer_dirs: Vec::new(),
+        logging: settings.logging.for_snapshot(),
+    }
+}
+
+/// The snapshot to invoke. A version that is still being made is waited for, within a limit: AWS would refuse, but
+/// its clients poll for seconds where this takes milliseconds.
+pub(crate) async fn ready_snapshot(
+    lambda: &Lambda,
+    target: &Target,
+    not_found: impl Fn() -> LambdaError,
+) -> Result<Arc<VersionSnapshot>, LambdaError> {
+    if let Some(snapshot) = look(lambda, target, &not_found)? {
+        return Ok(snapshot);
+    }
+    let mut changes = lambda.functions.changes();
+    let wait = async {
+        loop {
+            if let Some(snapshot) = look(lambda, target, &not_found)? {
+                return Ok(snapshot);
+            }
+            if changes.changed().await.is_err() {
+                return Err(LambdaError::WrongState("Pending"));
+            }
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_millis(INVOKE_PENDING_MS_MAX), wait).await;
+    waited.unwrap_or(Err(LambdaError::WrongState("Pending")))
+}
+
+fn look(
+    lambda: &Lambda,
+    target: &Target,
+    not_found: &impl Fn() -> LambdaError,
+) -> Result<Option<Arc<VersionSnapshot>>, LambdaError> {
+    let function = lambda.functions.get(&target.id).ok_or_else(not_found)?;
+    match function.slots.get(&target.version(&function)?) {
+        None => Ok(None),
+        Some(Slot::Ready(snapshot)) => Ok(Some(snapshot.clone())),
+        Some(Slot::Failed) => Err(LambdaError::WrongState("Failed")),
+    }
+}
+
+pub(crate) fn new_revision_id() -> String {
+    uuid::Uuid::new_v4().to_string()
+}

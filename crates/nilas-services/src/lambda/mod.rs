@@ -1,0 +1,232 @@
+//! The Lambda API, 2015-03-31 REST-JSON: functions, versions, invocations, tags.
+//!
+//! One file an operation family; `router.rs` says which operations there are, `error.rs` what they answer when they
+//! refuse, `configuration.rs` what they answer when they do not.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use nilas_engine::Engine;
+use nilas_model::{AuthContext, Clock, Interpreter, RuntimeKind, Version};
+use nilas_store::{BlobHash, Blobs, Store};
+use nilas_wire::{ApiRequest, ApiResponse, Protocol, encode_fault};
+
+mod account;
+mod body;
+mod code;
+mod configuration;
+mod configure;
+mod create;
+mod delete;
+mod error;
+mod functions;
+mod invoke;
+mod lifecycle;
+mod list;
+mod package;
+mod package_dirs;
+mod patterns;
+mod payload;
+mod publish;
+mod read;
+mod record;
+mod router;
+mod runtimes;
+mod settings;
+mod tags;
+mod target;
+mod validation;
+
+#[cfg(test)]
+mod tests;
+
+pub use runtimes::{InstalledRuntime, RuntimeCatalog, RuntimeError, RuntimesConfig, SearchPaths};
+
+use error::LambdaError;
+use functions::Functions;
+use package_dirs::PackageDirs;
+use router::Operation;
+
+/// Everything the operations work on.
+#[derive(Debug)]
+pub(crate) struct Lambda {
+    config: LambdaConfig,
+    functions: Functions,
+    blobs: Blobs,
+    packages: PackageDirs,
+    engine: Engine,
+    runtimes: RuntimeCatalog,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Debug)]
+pub(crate) struct LambdaConfig {
+    /// Where packages are unpacked.
+    pub packages_dir: PathBuf,
+    /// `ConcurrentExecutions` of the account.
+    pub account_concurrency: u32,
+    pub signing_key: SigningKey,
+}
+
+/// A key of this server's own, to sign the links it hands out.
+#[derive(Clone)]
+pub struct SigningKey {
+    pub access_key_id: String,
+    pub secret_access_key: String,
+}
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SigningKey")
+            .field("access_key_id", &self.access_key_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the service cannot start.
+#[derive(Debug, thiserror::Error)]
+#[error("the lambda service cannot {step}")]
+pub struct LambdaStartError {
+    step: &'static str,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Lambda {
+    /// Loads every function. What was pending when the server stopped is finished in the background.
+    pub(crate) async fn open(
+        config: LambdaConfig,
+        store: &Store,
+        engine: Engine,
+        runtimes: RuntimeCatalog,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, LambdaStartError> {
+        let failed =
+            |step| move |source: LambdaError| LambdaStartError { step, source: Box::new(source) };
+        let functions =
+            Functions::load(store.records()).await.map_err(failed("load its functions"))?;
+        let packages = PackageDirs::open(config.packages_dir.clone());
+        let packages = packages
+            .map_err(|err| failed("open the directory of packages")(LambdaError::Package(err)))?;
+        let lambda = Arc::new(Self {
+            config,
+            functions,
+            blobs: store.blobs(),
+            packages,
+            engine,
+            runtimes,
+            clock,
+        });
+        lambda.collect_garbage().await;
+        for function in lambda.functions.all() {
+            let versions: Vec<Version> = function.versions().map(|(version, _)| version).collect();
+            lifecycle::settle_in_background(&lambda, function.id.clone(), versions);
+        }
+        Ok(lambda)
+    }
+
+    pub(crate) async fn handle(
+        self: &Arc<Self>,
+        auth: &AuthContext,
+        request: &ApiRequest,
+    ) -> ApiResponse {
+        let answer = match router::route(&request.method, &request.path, &request.query) {
+            Some(operation) => self.run(auth, request, operation).await,
+            None => Err(LambdaError::UnknownOperation),
+        };
+        answer.unwrap_or_else(|err| {
+            let fault = err.fault();
+            if fault.status >= 500 {
+                tracing::error!(
+                    path = request.path,
+                    error = %err,
+                    cause = std::error::Error::source(&err),
+                    "lambda operation failed"
+                );
+            }
+            encode_fault(Protocol::RestJson, &fault, &request.request_id)
+        })
+    }
+
+    async fn run(
+        self: &Arc<Self>,
+        auth: &AuthContext,
+        request: &ApiRequest,
+        operation: Operation<'_>,
+    ) -> Result<ApiResponse, LambdaError> {
+        match operation {
+            Operation::Invoke { name } => invoke::invoke(self, auth, request, &name).await,
+            Operation::CreateFunction => create::function_create(self, auth, request).await,
+            Operation::ListFunctions => list::function_list(self, auth, request),
+            Operation::GetFunction { name } => read::function_get(self, auth, request, &name),
+            Operation::DeleteFunction { name } => {
+                delete::function_delete(self, auth, request, &name).await
+            }
+            Operation::UpdateFunctionCode { name } => {
+                code::function_update_code(self, auth, request, &name).await
+            }
+            Operation::GetFunctionConfiguration { name } => {
+                read::function_get_configuration(self, auth, request, &name)
+            }
+            Operation::UpdateFunctionConfiguration { name } => {
+                configure::function_update_configuration(self, auth, request, &name).await
+            }
+            Operation::PublishVersion { name } => {
+                publish::version_publish(self, auth, request, &name).await
+            }
+            Operation::ListVersionsByFunction { name } => {
+                list::version_list(self, auth, request, &name)
+            }
+            Operation::TagResource { arn } => tags::tag(self, auth, request, &arn).await,
+            Operation::UntagResource { arn } => tags::untag(self, auth, request, &arn).await,
+            Operation::ListTags { arn } => tags::list(self, auth, &arn),
+            Operation::GetAccountSettings => account::settings_get(self, auth),
+            Operation::NotImplemented(operation) => Err(LambdaError::NotImplemented(format!(
+                "{operation} is not implemented by this server yet."
+            ))),
+        }
+    }
+
+    /// The blob of a package that a version of `auth`'s functions has.
+    pub(crate) fn package_blob(
+        &self,
+        auth: &AuthContext,
+        function: &str,
+        sha256: &str,
+    ) -> Option<BlobHash> {
+        let functions = self.functions.of(&auth.account, &auth.region);
+        let function = functions.iter().find(|known| known.id.name.as_str() == function)?;
+        let mut versions = function.versions();
+        versions
+            .find(|(_, record)| record.code.sha256 == sha256)
+            .and_then(|(_, record)| record.code.blob())
+    }
+
+    /// Never blocks the caller's thread, though detection may still be running.
+    async fn resolve_runtime(
+        &self,
+        identifier: &str,
+    ) -> Result<(RuntimeKind, Option<Interpreter>), LambdaError> {
+        let (catalog, identifier) = (self.runtimes.clone(), identifier.to_owned());
+        let resolved = tokio::task::spawn_blocking(move || catalog.resolve(&identifier)).await;
+        Ok(resolved.map_err(|source| LambdaError::Internal {
+            step: "finding a runtime",
+            source: source.into(),
+        })??)
+    }
+
+    /// Removes packages that no version has: only now is it sure that nothing mounts them.
+    async fn collect_garbage(&self) {
+        let functions = self.functions.all();
+        let versions = functions.iter().flat_map(|function| function.versions());
+        let used: BTreeSet<String> =
+            versions.map(|(_, record)| record.code.sha256.clone()).collect();
+        self.packages.keep_only(&used);
+        let blobs = self.blobs.list().await.unwrap_or_default();
+        for blob in blobs.iter().filter(|blob| !used.contains(&blob.to_string())) {
+            if let Err(err) = self.blobs.delete(blob).await {
+                tracing::warn!(blob = %blob, error = %err, "unused blob not removed");
+            }
+        }
+    }
+}

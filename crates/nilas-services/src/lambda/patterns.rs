@@ -1,0 +1,88 @@
+//! AWS's patterns, each compiled from the text that its violation quotes, so that the two cannot differ.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// A pattern that has to match a whole value, as Java's `matches` does.
+#[derive(Debug)]
+pub(crate) struct Pattern {
+    /// AWS's spelling.
+    pub text: &'static str,
+    regex: LazyLock<Regex, Compile>,
+}
+
+type Compile = fn() -> Regex;
+
+impl Pattern {
+    pub(crate) fn matches(&self, value: &str) -> bool {
+        self.regex.is_match(value)
+    }
+}
+
+macro_rules! patterns {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        $(
+            $(#[$doc])*
+            pub(crate) static $name: Pattern = Pattern {
+                text: $text,
+                regex: LazyLock::new(|| {
+                    Regex::new(concat!(r"\A(?:", $text, r")\z")).expect("the pattern compiles: a test compiles all of them")
+                }),
+            };
+        )*
+        #[cfg(test)]
+        static ALL: &[&Pattern] = &[$(&$name),*];
+    };
+}
+
+patterns! {
+    /// `functionName` of reads, Invoke and DeleteFunction.
+    FUNCTION_REFERENCE = r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_\.]+)(:(\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9-_]+))?";
+    /// `functionName` of operations that write.
+    FUNCTION_NAME = r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?";
+    QUALIFIER = r"\$(LATEST(\.PUBLISHED)?)|[a-zA-Z0-9-_$]+";
+    ROLE = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+";
+    HANDLER = r"[^\s]+";
+    /// Key and resource ARNs, which may be empty.
+    ARN_OR_EMPTY = r"(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()";
+    SUBNET = r"subnet-[0-9a-z]*";
+    SECURITY_GROUP = r"sg-[0-9a-zA-Z]*";
+    ENVIRONMENT_NAME = r"[a-zA-Z]([a-zA-Z0-9_])+";
+    LAYER_VERSION = r"(arn:(aws[a-zA-Z-]*)?:lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:layer:[a-zA-Z0-9-_]+:[0-9]+)|(arn:[a-zA-Z0-9-]+:lambda:::awslayer:[a-zA-Z0-9-_]+)";
+    LOG_GROUP = r"[\.\-_/#A-Za-z0-9]+";
+    MASTER_REGION = r"ALL|(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}";
+    TAG_TEXT = r"([\p{L}\p{Z}\p{N}_.:/=+\-@]*)";
+    TAGGABLE_RESOURCE = r"arn:(aws[a-zA-Z-]*):lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:(function:[a-zA-Z0-9-_]+(:(\$LATEST|[a-zA-Z0-9-_]+))?|layer:([a-zA-Z0-9-_]+)|code-signing-config:csc-[a-z0-9]{17}|event-source-mapping:[a-f0-9]{8}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12}|capacity-provider:[a-zA-Z0-9-_]+)";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_pattern_compiles_and_is_anchored() {
+        for pattern in ALL {
+            assert!(!pattern.matches(" x\n"), "{}", pattern.text);
+        }
+    }
+
+    #[test]
+    fn matches_whole_values_only() {
+        assert!(
+            QUALIFIER.matches("$LATEST")
+                && QUALIFIER.matches("$latest")
+                && !QUALIFIER.matches("a b")
+        );
+        assert!(
+            ROLE.matches("arn:aws:iam::000000000000:role/r")
+                && !ROLE.matches("xarn:aws:iam::000000000000:role/r")
+        );
+        assert!(
+            ARN_OR_EMPTY.matches("")
+                && ARN_OR_EMPTY.matches("arn:aws:sqs:us-east-1:000000000000:q")
+        );
+        assert!(!ENVIRONMENT_NAME.matches("A") && ENVIRONMENT_NAME.matches("AB"));
+        assert!(TAG_TEXT.matches("größe a/b") && !TAG_TEXT.matches("a#b"));
+    }
+}

@@ -1,0 +1,112 @@
+//! PublishVersion.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use nilas_model::{AuthContext, Version};
+use nilas_wire::{ApiRequest, ApiResponse};
+use serde::Deserialize;
+
+use super::code::check_updatable;
+use super::configuration::{self, FunctionConfiguration};
+use super::error::LambdaError;
+use super::functions::{Function, Slot};
+use super::lifecycle::new_revision_id;
+use super::record::{Settings, State, VersionRecord};
+use super::settings::not_supported;
+use super::validation::Violations;
+use super::{Lambda, body, target};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Input {
+    code_sha256: Option<String>,
+    description: Option<String>,
+    revision_id: Option<String>,
+    publish_to: Option<String>,
+}
+
+pub(crate) async fn version_publish(
+    lambda: &Lambda,
+    auth: &AuthContext,
+    request: &ApiRequest,
+    name: &str,
+) -> Result<ApiResponse, LambdaError> {
+    let input: Input = body::decode(&request.body)?;
+    let mut v = Violations::default();
+    target::check_name(&mut v, Some(name));
+    v.length("description", input.description.as_deref(), 0, 256);
+    v.finish()?;
+    let target = target::resolve(auth, "PublishVersion", name, None)?;
+    if input.publish_to.is_some() {
+        return Err(not_supported("PublishTo"));
+    }
+
+    let writer = lambda.functions.write().await;
+    let function = lambda.functions.get(&target.id).ok_or_else(|| target.not_found())?;
+    check_updatable(&function, input.revision_id.as_deref())?;
+    let current = configuration::code_sha256(&function.record.latest.code.sha256);
+    if let Some(given) = input.code_sha256.filter(|given| !given.is_empty() && given != &current) {
+        return Err(LambdaError::invalid(format!(
+            "CodeSHA256 ({given}) is different from current CodeSHA256 in $LATEST ({current}). Please try again with the \
+             CodeSHA256 in $LATEST."
+        )));
+    }
+    let mut next = Function::clone(&function);
+    // `$LATEST` is settled, so what it needs is there: the version is active at once, or failed as it is.
+    let number = add_version(
+        &mut next,
+        input.description,
+        function.record.latest.state,
+        lambda.clock.epoch_ms(),
+    );
+    let version = Version::Published(number);
+    let function = if next.published.len() == function.published.len() {
+        function
+    } else {
+        let slot = match function.slots.get(&Version::Latest) {
+            Some(Slot::Ready(latest)) => {
+                let mut snapshot = nilas_model::VersionSnapshot::clone(latest);
+                snapshot.version = version;
+                snapshot.generation = lambda.functions.next_generation();
+                Some(Slot::Ready(Arc::new(snapshot)))
+            }
+            other => other.cloned(),
+        };
+        next.slots.extend(slot.map(|slot| (version, slot)));
+        writer.save(next).await?
+    };
+    let record = function.version(version).ok_or_else(|| target.not_found())?;
+    body::answer(StatusCode::CREATED, &FunctionConfiguration::of(&function, version, record))
+}
+
+/// Makes a version of `$LATEST`, unless the newest one is the same: then that one's number is the answer.
+pub(crate) fn add_version(
+    function: &mut Function,
+    description: Option<String>,
+    state: State,
+    now_ms: u64,
+) -> u64 {
+    let latest = &function.record.latest;
+    let newest = function.published.last_key_value();
+    if let Some((number, newest)) = newest
+        && *number == function.record.last_version
+        && latest.same_as_published(newest)
+    {
+        return *number;
+    }
+    let described = latest.settings.description.clone();
+    let description =
+        description.filter(|text| !text.is_empty()).unwrap_or_else(|| described.clone());
+    let version = VersionRecord {
+        settings: Settings { description, ..latest.settings.clone() },
+        code: latest.code.clone(),
+        revision_id: new_revision_id(),
+        modified_ms: now_ms,
+        state,
+        published_from: Some(described),
+    };
+    function.record.last_version += 1;
+    function.published.insert(function.record.last_version, Arc::new(version));
+    function.record.last_version
+}

@@ -1,0 +1,202 @@
+//! A function as the store keeps it: one record a function, one a published version.
+//!
+//! The serde shapes here are the store's format, read back by later versions; wire shapes are in `configuration.rs`.
+
+use std::collections::BTreeMap;
+
+use nilas_model::{
+    AccountId, FunctionArn, FunctionKey, FunctionName, LogFormat, LogLevel, Qualifier, Region,
+    Version,
+};
+use nilas_store::BlobHash;
+use serde::{Deserialize, Serialize};
+
+/// A function of one account and region.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct FunctionId {
+    pub account: AccountId,
+    pub region: Region,
+    pub name: FunctionName,
+}
+
+impl FunctionId {
+    pub(crate) fn arn(&self, qualifier: Option<Qualifier>) -> FunctionArn {
+        FunctionArn {
+            region: self.region.clone(),
+            account: self.account.clone(),
+            name: self.name.clone(),
+            qualifier,
+        }
+    }
+
+    pub(crate) fn version_arn(&self, version: Version) -> FunctionArn {
+        self.arn(Some(match version {
+            Version::Latest => Qualifier::Latest,
+            Version::Published(number) => Qualifier::Version(number),
+        }))
+    }
+
+    pub(crate) fn key(&self, version: Version) -> FunctionKey {
+        FunctionKey {
+            account: self.account.clone(),
+            region: self.region.clone(),
+            name: self.name.clone(),
+            version,
+        }
+    }
+
+    /// `ACCOUNT/REGION/NAME`
+    pub(crate) fn store_key(&self) -> String {
+        format!("{}/{}/{}", self.account.as_str(), self.region.as_str(), self.name.as_str())
+    }
+
+    pub(crate) fn parse_store_key(key: &str) -> Option<Self> {
+        let mut parts = key.splitn(3, '/');
+        let account = AccountId::parse(parts.next()?).ok()?;
+        let region = Region::parse(parts.next()?).ok()?;
+        let name = FunctionName::parse(parts.next()?).ok()?;
+        Some(Self { account, region, name })
+    }
+}
+
+/// The record of a function. It is written after its versions' records, so it alone says which versions exist.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FunctionRecord {
+    pub latest: VersionRecord,
+    /// Ascending.
+    pub published: Vec<u64>,
+    /// Numbers are never used again, even after deletion.
+    pub last_version: u64,
+    pub tags: BTreeMap<String, String>,
+}
+
+/// One version: `$LATEST` inside its function's record, a published one in its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct VersionRecord {
+    pub settings: Settings,
+    pub code: Code,
+    pub revision_id: String,
+    pub modified_ms: u64,
+    pub state: State,
+    /// Of a published version: what `$LATEST` was described as, to tell whether it has changed since.
+    pub published_from: Option<String>,
+}
+
+impl VersionRecord {
+    /// Whether publishing this `$LATEST` would make a version like `published`.
+    pub(crate) fn same_as_published(&self, published: &Self) -> bool {
+        let description = published.published_from.as_ref();
+        let as_was = Settings {
+            description: description.cloned().unwrap_or_default(),
+            ..published.settings.clone()
+        };
+        self.code == published.code && self.settings == as_was
+    }
+}
+
+/// The package of a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Code {
+    /// Hexadecimal; also the name of the blob and of the unpacked directory.
+    pub sha256: String,
+    pub bytes: u64,
+}
+
+impl Code {
+    pub(crate) fn blob(&self) -> Option<BlobHash> {
+        BlobHash::parse(&self.sha256)
+    }
+}
+
+/// Where a version is in its life; see "Lambda function states".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum State {
+    /// Created, package not yet unpacked.
+    Pending,
+    Active,
+    /// An update of `$LATEST` was accepted; the version before it serves until the package is there.
+    Updating,
+    /// The package could not be unpacked.
+    Failed,
+}
+
+impl State {
+    pub(crate) fn is_settled(self) -> bool {
+        matches!(self, Self::Active | Self::Failed)
+    }
+}
+
+/// The configuration of a version.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    pub role: String,
+    /// None for custom runtimes that were made without one.
+    pub handler: Option<String>,
+    pub runtime: String,
+    pub description: String,
+    pub timeout_s: u32,
+    pub memory_mib: u32,
+    pub ephemeral_mib: u32,
+    /// None when the request had no map, which AWS tells from an empty one.
+    pub environment: Option<BTreeMap<String, String>>,
+    pub dead_letter_target: Option<String>,
+    pub kms_key_arn: Option<String>,
+    pub tracing_active: bool,
+    pub architecture: Architecture,
+    pub snap_start: bool,
+    /// There is no network to join, but a configuration once given stays visible, emptied.
+    pub vpc: Option<Vpc>,
+    pub logging: Logging,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Architecture {
+    X86_64,
+    Arm64,
+}
+
+impl Architecture {
+    pub(crate) const NAMES: [&str; 2] = ["x86_64", "arm64"];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::X86_64, Self::Arm64].into_iter().find(|architecture| architecture.as_str() == text)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Vpc {
+    pub ipv6_allowed_for_dual_stack: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Logging {
+    pub group: String,
+    /// Levels exist only in JSON format.
+    pub json: Option<JsonLogging>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct JsonLogging {
+    /// AWS's spelling, checked when it came in.
+    pub application_level: String,
+    pub system_level: String,
+}
+
+impl Logging {
+    pub(crate) fn for_snapshot(&self) -> nilas_model::LoggingConfig {
+        let level = |text: &String| LogLevel::parse(text);
+        nilas_model::LoggingConfig {
+            group: self.group.clone(),
+            format: if self.json.is_some() { LogFormat::Json } else { LogFormat::Text },
+            application_level: self.json.as_ref().and_then(|json| level(&json.application_level)),
+            system_level: self.json.as_ref().and_then(|json| level(&json.system_level)),
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! From method and path to an operation. The version in a path is part of it: AWS never reuses one.
+
+use std::borrow::Cow;
+
+use http::Method;
+use nilas_wire::percent;
+
+/// A request, parsed as far as its path says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Operation<'a> {
+    CreateFunction,
+    ListFunctions,
+    GetFunction {
+        name: Cow<'a, str>,
+    },
+    DeleteFunction {
+        name: Cow<'a, str>,
+    },
+    UpdateFunctionCode {
+        name: Cow<'a, str>,
+    },
+    GetFunctionConfiguration {
+        name: Cow<'a, str>,
+    },
+    UpdateFunctionConfiguration {
+        name: Cow<'a, str>,
+    },
+    PublishVersion {
+        name: Cow<'a, str>,
+    },
+    ListVersionsByFunction {
+        name: Cow<'a, str>,
+    },
+    Invoke {
+        name: Cow<'a, str>,
+    },
+    TagResource {
+        arn: Cow<'a, str>,
+    },
+    UntagResource {
+        arn: Cow<'a, str>,
+    },
+    ListTags {
+        arn: Cow<'a, str>,
+    },
+    GetAccountSettings,
+    /// AWS has it, this server does not yet.
+    NotImplemented(&'static str),
+}
+
+/// `path` as it came in, still percent-encoded; None when AWS has no such operation.
+pub(crate) fn route<'a>(method: &Method, path: &'a str, query: &str) -> Option<Operation<'a>> {
+    // SDK v2 ends some paths in a slash.
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
+    let operation = match (method.as_str(), segments.as_slice()) {
+        ("POST", ["2015-03-31", "functions", name, "invocations"]) => {
+            Operation::Invoke { name: percent::decode(name) }
+        }
+        ("POST", ["2015-03-31", "functions"]) => Operation::CreateFunction,
+        ("GET", ["2015-03-31", "functions"]) => Operation::ListFunctions,
+        ("GET", ["2015-03-31", "functions", name]) => {
+            Operation::GetFunction { name: percent::decode(name) }
+        }
+        ("DELETE", ["2015-03-31", "functions", name]) => {
+            Operation::DeleteFunction { name: percent::decode(name) }
+        }
+        ("PUT", ["2015-03-31", "functions", name, "code"]) => {
+            Operation::UpdateFunctionCode { name: percent::decode(name) }
+        }
+        ("GET", ["2015-03-31", "functions", name, "configuration"]) => {
+            Operation::GetFunctionConfiguration { name: percent::decode(name) }
+        }
+        ("PUT", ["2015-03-31", "functions", name, "configuration"]) => {
+            Operation::UpdateFunctionConfiguration { name: percent::decode(name) }
+        }
+        ("POST", ["2015-03-31", "functions", name, "versions"]) => {
+            Operation::PublishVersion { name: percent::decode(name) }
+        }
+        ("GET", ["2015-03-31", "functions", name, "versions"]) => {
+            Operation::ListVersionsByFunction { name: percent::decode(name) }
+        }
+        ("POST", ["2017-03-31", "tags", arn]) => {
+            Operation::TagResource { arn: percent::decode(arn) }
+        }
+        ("DELETE", ["2017-03-31", "tags", arn]) => {
+            Operation::UntagResource { arn: percent::decode(arn) }
+        }
+        ("GET", ["2017-03-31", "tags", arn]) => Operation::ListTags { arn: percent::decode(arn) },
+        ("GET", ["2016-08-19", "account-settings"]) => Operation::GetAccountSettings,
+        (method, segments) => {
+            let gap =
+                GAPS.iter().find(|gap| gap.method == method && fits(gap.path, segments, query))?;
+            Operation::NotImplemented(gap.operation)
+        }
+    };
+    Some(operation)
+}
+
+/// An operation of AWS's that is not there yet.
+struct Gap {
+    method: &'static str,
+    /// `{}` stands for one segment; a query is required when there is one.
+    path: &'static str,
+    operation: &'static str,
+}
+
+fn fits(template: &str, segments: &[&str], query: &str) -> bool {
+    let (path, required) = template.split_once('?').unwrap_or((template, ""));
+    let mut wanted = path.split('/').skip(1);
+    let same = segments
+        .iter()
+        .all(|segment| wanted.next().is_some_and(|wanted| wanted == "{}" || wanted == *segment));
+    same && wanted.next().is_none()
+        && (required.is_empty() || query.split('&').any(|pair| pair == required))
+}
+
+const fn gap(method: &'static str, path: &'static str, operation: &'static str) -> Gap {
+    Gap { method, path, operation }
+}
+
+/// Paths with a query first: they are special cases of others.
+const GAPS: [Gap; 77] = [
+    gap("GET", "/2018-10-31/layers?find=LayerVersion", "GetLayerVersionByArn"),
+    gap(
+        "GET",
+        "/2019-09-30/functions/{}/provisioned-concurrency?List=ALL",
+        "ListProvisionedConcurrencyConfigs",
+    ),
+    gap("POST", "/2018-10-31/layers/{}/versions/{}/policy", "AddLayerVersionPermission"),
+    gap("POST", "/2015-03-31/functions/{}/policy", "AddPermission"),
+    gap("POST", "/2025-12-01/durable-executions/{}/checkpoint", "CheckpointDurableExecution"),
+    gap("POST", "/2015-03-31/functions/{}/aliases", "CreateAlias"),
+    gap("POST", "/2025-11-30/capacity-providers", "CreateCapacityProvider"),
+    gap("POST", "/2020-04-22/code-signing-configs", "CreateCodeSigningConfig"),
+    gap("POST", "/2015-03-31/event-source-mappings", "CreateEventSourceMapping"),
+    gap("POST", "/2021-10-31/functions/{}/url", "CreateFunctionUrlConfig"),
+    gap("DELETE", "/2015-03-31/functions/{}/aliases/{}", "DeleteAlias"),
+    gap("DELETE", "/2025-11-30/capacity-providers/{}", "DeleteCapacityProvider"),
+    gap("DELETE", "/2020-04-22/code-signing-configs/{}", "DeleteCodeSigningConfig"),
+    gap("DELETE", "/2025-12-01/durable-executions/{}", "DeleteDurableExecution"),
+    gap("DELETE", "/2015-03-31/event-source-mappings/{}", "DeleteEventSourceMapping"),
+    gap(
+        "DELETE",
+        "/2020-06-30/functions/{}/code-signing-config",
+        "DeleteFunctionCodeSigningConfig",
+    ),
+    gap("DELETE", "/2017-10-31/functions/{}/concurrency", "DeleteFunctionConcurrency"),
+    gap(
+        "DELETE",
+        "/2019-09-25/functions/{}/event-invoke-config",
+        "DeleteFunctionEventInvokeConfig",
+    ),
+    gap("DELETE", "/2021-10-31/functions/{}/url", "DeleteFunctionUrlConfig"),
+    gap("DELETE", "/2018-10-31/layers/{}/versions/{}", "DeleteLayerVersion"),
+    gap(
+        "DELETE",
+        "/2019-09-30/functions/{}/provisioned-concurrency",
+        "DeleteProvisionedConcurrencyConfig",
+    ),
+    gap("DELETE", "/2026-07-09/resource-policy/{}", "DeleteResourcePolicy"),
+    gap("GET", "/2015-03-31/functions/{}/aliases/{}", "GetAlias"),
+    gap("GET", "/2025-11-30/capacity-providers/{}", "GetCapacityProvider"),
+    gap("GET", "/2020-04-22/code-signing-configs/{}", "GetCodeSigningConfig"),
+    gap("GET", "/2025-12-01/durable-executions/{}", "GetDurableExecution"),
+    gap("GET", "/2025-12-01/durable-executions/{}/history", "GetDurableExecutionHistory"),
+    gap("GET", "/2025-12-01/durable-executions/{}/state", "GetDurableExecutionState"),
+    gap("GET", "/2015-03-31/event-source-mappings/{}", "GetEventSourceMapping"),
+    gap("GET", "/2020-06-30/functions/{}/code-signing-config", "GetFunctionCodeSigningConfig"),
+    gap("GET", "/2019-09-30/functions/{}/concurrency", "GetFunctionConcurrency"),
+    gap("GET", "/2019-09-25/functions/{}/event-invoke-config", "GetFunctionEventInvokeConfig"),
+    gap("GET", "/2024-08-31/functions/{}/recursion-config", "GetFunctionRecursionConfig"),
+    gap("GET", "/2025-11-30/functions/{}/function-scaling-config", "GetFunctionScalingConfig"),
+    gap("GET", "/2021-10-31/functions/{}/url", "GetFunctionUrlConfig"),
+    gap("GET", "/2018-10-31/layers/{}/versions/{}", "GetLayerVersion"),
+    gap("GET", "/2018-10-31/layers/{}/versions/{}/policy", "GetLayerVersionPolicy"),
+    gap("GET", "/2015-03-31/functions/{}/policy", "GetPolicy"),
+    gap(
+        "GET",
+        "/2019-09-30/functions/{}/provisioned-concurrency",
+        "GetProvisionedConcurrencyConfig",
+    ),
+    gap("GET", "/2026-07-09/resource-policy/{}", "GetResourcePolicy"),
+    gap("GET", "/2021-07-20/functions/{}/runtime-management-config", "GetRuntimeManagementConfig"),
+    gap("POST", "/2014-11-13/functions/{}/invoke-async", "InvokeAsync"),
+    gap(
+        "POST",
+        "/2021-11-15/functions/{}/response-streaming-invocations",
+        "InvokeWithResponseStream",
+    ),
+    gap("GET", "/2015-03-31/functions/{}/aliases", "ListAliases"),
+    gap("GET", "/2025-11-30/capacity-providers", "ListCapacityProviders"),
+    gap("GET", "/2020-04-22/code-signing-configs", "ListCodeSigningConfigs"),
+    gap("GET", "/2025-12-01/functions/{}/durable-executions", "ListDurableExecutionsByFunction"),
+    gap("GET", "/2015-03-31/event-source-mappings", "ListEventSourceMappings"),
+    gap(
+        "GET",
+        "/2019-09-25/functions/{}/event-invoke-config/list",
+        "ListFunctionEventInvokeConfigs",
+    ),
+    gap("GET", "/2021-10-31/functions/{}/urls", "ListFunctionUrlConfigs"),
+    gap(
+        "GET",
+        "/2025-11-30/capacity-providers/{}/function-versions",
+        "ListFunctionVersionsByCapacityProvider",
+    ),
+    gap("GET", "/2020-04-22/code-signing-configs/{}/functions", "ListFunctionsByCodeSigningConfig"),
+    gap("GET", "/2018-10-31/layers/{}/versions", "ListLayerVersions"),
+    gap("GET", "/2018-10-31/layers", "ListLayers"),
+    gap("POST", "/2025-12-01/durable-executions/{}/pause", "PauseDurableExecution"),
+    gap("POST", "/2018-10-31/layers/{}/versions", "PublishLayerVersion"),
+    gap("PUT", "/2020-06-30/functions/{}/code-signing-config", "PutFunctionCodeSigningConfig"),
+    gap("PUT", "/2017-10-31/functions/{}/concurrency", "PutFunctionConcurrency"),
+    gap("PUT", "/2019-09-25/functions/{}/event-invoke-config", "PutFunctionEventInvokeConfig"),
+    gap("PUT", "/2024-08-31/functions/{}/recursion-config", "PutFunctionRecursionConfig"),
+    gap("PUT", "/2025-11-30/functions/{}/function-scaling-config", "PutFunctionScalingConfig"),
+    gap(
+        "PUT",
+        "/2019-09-30/functions/{}/provisioned-concurrency",
+        "PutProvisionedConcurrencyConfig",
+    ),
+    gap("PUT", "/2026-07-09/resource-policy/{}", "PutResourcePolicy"),
+    gap("PUT", "/2021-07-20/functions/{}/runtime-management-config", "PutRuntimeManagementConfig"),
+    gap("DELETE", "/2018-10-31/layers/{}/versions/{}/policy/{}", "RemoveLayerVersionPermission"),
+    gap("DELETE", "/2015-03-31/functions/{}/policy/{}", "RemovePermission"),
+    gap("POST", "/2025-12-01/durable-executions/{}/resume", "ResumeDurableExecution"),
+    gap(
+        "POST",
+        "/2025-12-01/durable-execution-callbacks/{}/fail",
+        "SendDurableExecutionCallbackFailure",
+    ),
+    gap(
+        "POST",
+        "/2025-12-01/durable-execution-callbacks/{}/heartbeat",
+        "SendDurableExecutionCallbackHeartbeat",
+    ),
+    gap(
+        "POST",
+        "/2025-12-01/durable-execution-callbacks/{}/succeed",
+        "SendDurableExecutionCallbackSuccess",
+    ),
+    gap("POST", "/2025-12-01/durable-executions/{}/stop", "StopDurableExecution"),
+    gap("PUT", "/2015-03-31/functions/{}/aliases/{}", "UpdateAlias"),
+    gap("PUT", "/2025-11-30/capacity-providers/{}", "UpdateCapacityProvider"),
+    gap("PUT", "/2020-04-22/code-signing-configs/{}", "UpdateCodeSigningConfig"),
+    gap("PUT", "/2015-03-31/event-source-mappings/{}", "UpdateEventSourceMapping"),
+    gap("POST", "/2019-09-25/functions/{}/event-invoke-config", "UpdateFunctionEventInvokeConfig"),
+    gap("PUT", "/2021-10-31/functions/{}/url", "UpdateFunctionUrlConfig"),
+];
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect_file;
+
+    use super::*;
+
+    fn check(method: Method, path: &str, expected: Option<Operation<'_>>) {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        assert_eq!(route(&method, path, query), expected, "{method} {path}");
+    }
+
+    #[test]
+    fn decodes_names_of_every_form() {
+        let get = |name: &'static str| Some(Operation::GetFunction { name: name.into() });
+        check(Method::GET, "/2015-03-31/functions/hello", get("hello"));
+        check(Method::GET, "/2015-03-31/functions/hello%3Alive/", get("hello:live"));
+        check(
+            Method::GET,
+            "/2015-03-31/functions/arn%3Aaws%3Alambda%3Aus-east-1%3A000000000000%3Afunction%3Af",
+            get("arn:aws:lambda:us-east-1:000000000000:function:f"),
+        );
+        check(
+            Method::POST,
+            "/2015-03-31/functions/f/invocations",
+            Some(Operation::Invoke { name: "f".into() }),
+        );
+        check(Method::GET, "/2015-03-31/functions/", Some(Operation::ListFunctions));
+    }
+
+    #[test]
+    fn knows_what_is_missing_from_what_does_not_exist() {
+        check(Method::GET, "/2018-10-31/layers", Some(Operation::NotImplemented("ListLayers")));
+        check(
+            Method::GET,
+            "/2018-10-31/layers?find=LayerVersion&Arn=x",
+            Some(Operation::NotImplemented("GetLayerVersionByArn")),
+        );
+        check(
+            Method::POST,
+            "/2015-03-31/event-source-mappings/",
+            Some(Operation::NotImplemented("CreateEventSourceMapping")),
+        );
+        check(Method::GET, "/2015-03-31/functions/f/nothing", None);
+        check(Method::PATCH, "/2015-03-31/functions/f", None);
+        check(Method::GET, "/", None);
+    }
+
+    #[test]
+    fn the_list_of_gaps_is_written_down() {
+        let mut names: Vec<&str> = GAPS.iter().map(|gap| gap.operation).collect();
+        names.sort_unstable();
+        names.push("");
+        expect_file!["operations_not_implemented.txt"].assert_eq(&names.join("\n"));
+    }
+}
