@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use nilas_model::{EnvironmentId, FunctionKey, RequestId, limits};
-use nilas_sandbox::StartError;
+use nilas_sandbox::{Outbound, StartError};
 
 pub use crate::pool::{EnvironmentState, ThrottleReason};
 
@@ -28,6 +28,8 @@ pub struct EngineConfig {
     pub memory_overhead_mib: u32,
     /// Where the bootstraps are written at start; mounted at `/var/runtime`.
     pub runtime_dir: PathBuf,
+    /// What environments reach beyond their own loopback.
+    pub outbound: Outbound,
 }
 
 impl Default for EngineConfig {
@@ -41,13 +43,14 @@ impl Default for EngineConfig {
             host_endpoint_port: 4566,
             memory_overhead_mib: 0,
             runtime_dir: std::env::temp_dir().join("nilas-runtime"),
+            outbound: Outbound::Internet,
         }
     }
 }
 
 /// Where log events of functions go.
 pub trait LogSink: Send + Sync + std::fmt::Debug {
-    /// Never blocks; what it has no room for it drops and counts.
+    /// Never blocks; what it has no room for it drops and counts. `group` is `ACCOUNT/REGION/NAME`.
     fn append(&self, group: &str, stream: &str, events: Vec<LogEvent>);
 }
 

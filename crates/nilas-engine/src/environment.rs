@@ -88,7 +88,9 @@ pub(crate) fn spawn(engine: &Arc<Inner>, slot: Slot, job: Job) -> Handle {
     let id = EnvironmentId::random();
     let snapshot = Arc::clone(&job.snapshot);
     let log_stream = stream_name(engine.clock.epoch_ms(), snapshot.version, id);
+    let (account, region) = (snapshot.account.as_str(), snapshot.region.as_str());
     let journal = Journal::new(Place {
+        group: format!("{account}/{region}/{}", snapshot.logging.group),
         logging: snapshot.logging.clone(),
         stream: log_stream.clone(),
         sink: Arc::clone(&engine.logs),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nilas_model::{
     EnvironmentId, LogFormat, RuntimeKind, SessionCredentials, VersionSnapshot, limits,
 };
-use nilas_sandbox::{Limits, Outbound, ReadOnlyMount, SandboxSpec};
+use nilas_sandbox::{Limits, ReadOnlyMount, SandboxSpec};
 
 use crate::api::EngineConfig;
 
@@ -66,7 +66,7 @@ pub(crate) fn sandbox_spec(cx: &LaunchContext<'_>) -> Result<SandboxSpec, NoBoot
         symlinks,
         limits: sandbox_limits(cx.config, snapshot),
         listeners,
-        outbound: Outbound::Internet,
+        outbound: cx.config.outbound,
     })
 }
 

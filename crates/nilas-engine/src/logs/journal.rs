@@ -12,6 +12,8 @@ use crate::api::{LogEvent, LogSink};
 /// Where a journal writes.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
+    /// `ACCOUNT/REGION/NAME`: groups of the same name exist in each region.
+    pub(crate) group: String,
     pub(crate) logging: LoggingConfig,
     pub(crate) stream: String,
     pub(crate) sink: Arc<dyn LogSink>,
@@ -149,7 +151,7 @@ impl Journal {
     pub(crate) fn flush(&mut self) {
         if !self.pending.is_empty() {
             let events = std::mem::take(&mut self.pending);
-            self.place.sink.append(&self.place.logging.group, &self.place.stream, events);
+            self.place.sink.append(&self.place.group, &self.place.stream, events);
         }
     }
 

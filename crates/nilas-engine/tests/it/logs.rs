@@ -46,7 +46,7 @@ async fn writes_the_lines_of_an_invocation_in_order() {
     assert!(all.starts_with("INIT_START Runtime Version: nodejs:20.v20.20.2\t"));
     assert!(all.contains("during init\nSTART "));
     let (group, stream) = &bench.log_places()[0];
-    assert_eq!(group, "/aws/lambda/hello");
+    assert_eq!(group, "000000000000/us-east-1//aws/lambda/hello");
     assert!(stream.contains("/[$LATEST]"));
     assert_eq!(runtime.env("AWS_LAMBDA_LOG_STREAM_NAME"), Some(stream.as_str()));
 }
