@@ -322,7 +322,7 @@ impl Controller {
         match self {
             Self::Memory => (
                 "memory limit",
-                "memory is measured a few times a second instead of limited by the kernel; a burst can pass the limit",
+                "memory is measured every few milliseconds, not limited by the kernel: a burst can pass the limit for a moment",
             ),
             Self::Cpu => ("cpu share", "every function may use all CPUs, whatever its memory size"),
             Self::Pids => ("process limit", "processes are limited by RLIMIT_NPROC alone"),

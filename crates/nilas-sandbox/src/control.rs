@@ -73,7 +73,7 @@ impl Sandboxed {
 
     /// Measures; kills if over the limit. Gives the bytes left.
     pub(crate) fn measure(&self) -> Option<u64> {
-        let bytes = self.memory.read()?;
+        let bytes = self.memory.read(self.memory_bytes_max)?;
         *self.measured_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         self.memory_peak_bytes.fetch_max(bytes, Ordering::Relaxed);
         let left = self.memory_bytes_max.checked_sub(bytes);

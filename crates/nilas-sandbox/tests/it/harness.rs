@@ -62,11 +62,12 @@ pub(crate) fn run(tests: &[Test]) -> ! {
         }
     }
     println!("{who}: {failed} failed, {skipped} skipped");
-    let mut code = u8::from(failed > 0);
+    let mut failed = failed > 0;
     if who == "root" && !ordinary {
-        code |= again_as_ordinary_user(&arguments);
+        failed |= !again_as_ordinary_user("no cgroup of its own", &arguments);
+        failed |= !again_in_delegated_cgroup(&arguments);
     }
-    exit(code)
+    exit(u8::from(failed))
 }
 
 #[expect(clippy::exit, reason = "this is the test binary's main")]
@@ -74,8 +75,9 @@ fn exit(code: u8) -> ! {
     std::process::exit(i32::from(code))
 }
 
-/// The binary lies where an ordinary user may not look, so a copy runs.
-fn again_as_ordinary_user(arguments: &[String]) -> u8 {
+fn again_as_ordinary_user(how: &str, arguments: &[String]) -> bool {
+    println!("as an ordinary user, {how}:");
+    // The binary lies where an ordinary user may not look, so a copy runs.
     let dir = tempfile::tempdir_in("/tmp").unwrap();
     let copy = dir.path().join("it");
     std::fs::copy("/proc/self/exe", &copy).unwrap();
@@ -84,8 +86,30 @@ fn again_as_ordinary_user(arguments: &[String]) -> u8 {
     }
     let mut command = Command::new(&copy);
     command.args(arguments).arg(ORDINARY_ARGUMENT).current_dir("/").env("TMPDIR", "/tmp");
-    let status = command.uid(ORDINARY_UID).gid(ORDINARY_UID).status().unwrap();
-    u8::from(!status.success())
+    command.uid(ORDINARY_UID).gid(ORDINARY_UID).status().unwrap().success()
+}
+
+/// As systemd delegates: a v2 group that belongs to the user, with the user's processes in it.
+fn again_in_delegated_cgroup(arguments: &[String]) -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let v2 = mounts.lines().find(|line| line.contains(" - cgroup2 "));
+    let Some(mount) = v2.and_then(|line| line.split(' ').nth(4)) else {
+        println!("SKIPPED as an ordinary user in a delegated cgroup: no cgroup v2");
+        return true;
+    };
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+    let own = own.lines().find_map(|line| line.strip_prefix("0::/")).unwrap_or_default();
+    let home = PathBuf::from(mount).join(own).join("cgroup.procs");
+    let group = PathBuf::from(mount).join(format!("nilas-it-{}", std::process::id()));
+    std::fs::create_dir(&group).unwrap();
+    for path in [group.clone(), group.join("cgroup.procs"), group.join("cgroup.subtree_control")] {
+        std::os::unix::fs::chown(path, Some(ORDINARY_UID), Some(ORDINARY_UID)).unwrap();
+    }
+    std::fs::write(group.join("cgroup.procs"), "0").unwrap();
+    let passed = again_as_ordinary_user("in a delegated cgroup v2", arguments);
+    std::fs::write(home, "0").unwrap();
+    drop(std::fs::remove_dir(group));
+    passed
 }
 
 // === sandboxes ===
@@ -121,6 +145,10 @@ pub(crate) fn with_sandbox<F: Future<Output = Outcome>>(
     runtime.block_on(async {
         tokio::time::timeout(Duration::from_secs(60), test(sandbox)).await.expect("in time")
     })
+}
+
+pub(crate) fn has(sandbox: &LinuxSandbox, feature: &str) -> bool {
+    sandbox.capabilities().iter().any(|found| found.feature == feature && found.ok)
 }
 
 pub(crate) fn limits() -> Limits {
@@ -192,4 +220,31 @@ pub(crate) fn read_all(pipe: OwnedFd) -> String {
     // A full read ends with WouldBlock if a writer is still there.
     drop(std::fs::File::from(pipe).read_to_end(&mut text));
     String::from_utf8_lossy(&text).into_owned()
+}
+/// Waits for the next line a running sandbox writes.
+pub(crate) async fn line(pipe: &OwnedFd) -> String {
+    let mut text = String::new();
+    eventually("a line", || {
+        let mut byte = [0; 1];
+        while let Ok(1) = rustix::io::read(pipe, &mut byte[..]) {
+            if byte[0] == b'\n' {
+                return true;
+            }
+            text.push(char::from(byte[0]));
+        }
+        false
+    })
+    .await;
+    text
+}
+
+/// Waits until `done` holds.
+pub(crate) async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    for _ in 0..2_000 {
+        if done() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("not in ten seconds: {what}");
 }

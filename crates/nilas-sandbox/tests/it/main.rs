@@ -7,11 +7,18 @@
 
 mod harness;
 mod isolation;
+mod life;
+mod limits;
+mod server;
 
 fn main() {
     if std::env::args().nth(1).as_deref() == Some(nilas_sandbox::SPAWNER_ARGUMENT) {
         nilas_sandbox::spawner_main();
     }
-    let tests: Vec<harness::Test> = isolation::TESTS.to_vec();
+    if let Some(role) = server::role() {
+        server::play(role);
+    }
+    let tests: Vec<harness::Test> =
+        [isolation::TESTS, limits::TESTS, life::TESTS, server::TESTS].concat();
     harness::run(&tests);
 }
