@@ -117,23 +117,19 @@ class Runtime {
 
   invokeStreaming(header, event) {
     const requestId = header.requestId;
+    const { promisesOnly } = this.traits;
     const stream = new ResponseStream(highWaterMark(this.handler));
-    const waiting = waitSwitch();
+    const waiting = promisesOnly ? {} : waitSwitch();
     const fail = (error) => this.fail(requestId, error);
-    idle.set(() => fail('Response stream is not finished.'));
-    const finish = () => {
-      const respond = () => this.succeed(requestId, stream.body());
-      if (waiting.callbackWaitsForEmptyEventLoop) {
-        idle.set(respond);
-      } else {
-        respond();
-      }
-    };
+    const misuse = (text) => fail(promisesOnly ? new Error(text) : text);
+    const respond = () => this.succeed(requestId, stream.body());
+    const finish = () => (waiting.callbackWaitsForEmptyEventLoop ? idle.set(respond) : respond());
+    idle.set(() => misuse('Response stream is not finished.'));
     try {
       const context = Object.assign(waiting, this.facts, headerFacts(header));
       const result = this.handler(JSON.parse(event), stream, context);
       if (!isPromise(result)) {
-        fail('Streaming does not support non-async handlers.');
+        misuse('Streaming does not support non-async handlers.');
         return;
       }
       result

@@ -350,6 +350,13 @@ STREAMS = [
         [plain_error("string", "Response stream is not finished.")]),
     Row("stream_not_async", "exports.handler = awslambda.streamifyResponse((e, s) => { s.end(); });",
         [plain_error("string", "Streaming does not support non-async handlers.")]),
+    Row("stream_24", "exports.handler = awslambda.streamifyResponse(async (e, s) => { setTimeout(() => {}, 60000); s.write('a'); s.end(); });",
+        [("bytes", "a"), ("bytes", "a")], [1, 2], env=MODERN),
+    Row("stream_not_async_24", "exports.handler = awslambda.streamifyResponse((e, s) => { s.end(); });",
+        [failed("Streaming does not support non-async handlers.")], env=MODERN),
+    Row("stream_timers_are_waited_for",
+        "exports.handler = awslambda.streamifyResponse(async (e, s) => { setTimeout(() => console.log('late'), 20); s.end('a'); });",
+        [("bytes", "a")], logs=["TIME\tID0\tINFO\tlate\n"]),
     Row("no_global", "exports.handler = async () => typeof awslambda;", [("response", "undefined")],
         env={"AWS_LAMBDA_NODEJS_NO_GLOBAL_AWSLAMBDA": "1"}),
 ]
