@@ -158,7 +158,7 @@ impl Inner {
         shared.jobs.insert(ticket, job);
         let event = Event::Invoke { ticket, function, generation: snapshot.generation };
         let actions = shared.pool.step(now_ms, event);
-        self.perform(&mut shared, actions);
+        self.perform(shared, actions);
     }
 
     /// Lets the pool decide and performs what it says.
@@ -166,8 +166,7 @@ impl Inner {
         let now_ms = self.now_ms();
         let mut shared = self.lock();
         let actions = shared.pool.step(now_ms, event);
-        self.perform(&mut shared, actions);
-        drop(shared);
+        self.perform(shared, actions);
         self.changed.notify_waiters();
     }
 
@@ -178,7 +177,7 @@ impl Inner {
         let mut shared = self.lock();
         let actions = shared.pool.step(now_ms, Event::Rested { slot });
         let freeze = actions.contains(&Action::Freeze { slot });
-        self.perform(&mut shared, actions);
+        self.perform(shared, actions);
         freeze
     }
 
@@ -199,8 +198,7 @@ impl Inner {
             shared.jobs.insert(job.ticket, job);
         }
         let actions = shared.pool.step(now_ms, event);
-        self.perform(&mut shared, actions);
-        drop(shared);
+        self.perform(shared, actions);
         self.changed.notify_waiters();
     }
 
@@ -213,22 +211,20 @@ impl Inner {
         self.credentials.issue(&snapshot.account, &snapshot.role_arn, session, ttl_ms)
     }
 
-    fn perform(self: &Arc<Self>, shared: &mut Shared, actions: Vec<Action>) {
+    /// Performs what was decided under the lock, then unlocks and launches.
+    fn perform(self: &Arc<Self>, mut shared: MutexGuard<'_, Shared>, actions: Vec<Action>) {
+        let mut launches = Vec::new();
         for action in actions {
             match action {
                 Action::Start { slot, ticket } => {
-                    self.start_ticker();
                     if let Some(job) = shared.jobs.remove(&ticket) {
-                        shared.handles.insert(slot, environment::spawn(self, slot, job));
+                        let (handle, launch) = environment::prepare(self, slot, job);
+                        shared.handles.insert(slot, handle);
+                        launches.push(launch);
                     }
                 }
                 Action::Dispatch { slot, ticket, thaw } => {
-                    let job = shared.jobs.remove(&ticket);
-                    let handle = shared.handles.get(&slot);
-                    if let (Some(job), Some(handle)) = (job, handle) {
-                        let sent = handle.orders.try_send(Order { job, thaw });
-                        debug_assert!(sent.is_ok(), "one order at a time fits the channel");
-                    }
+                    dispatch(&mut shared, slot, ticket, thaw);
                 }
                 // Ordered by `rested` alone, which performs it.
                 Action::Freeze { .. } => {}
@@ -238,11 +234,18 @@ impl Inner {
                     }
                 }
                 Action::Throttle { ticket, reason } => {
-                    refuse(shared, ticket, InvokeError::Throttled { reason });
+                    refuse(&mut shared, ticket, InvokeError::Throttled { reason });
                 }
-                Action::Refuse { ticket } => refuse(shared, ticket, InvokeError::ShuttingDown),
+                Action::Refuse { ticket } => {
+                    refuse(&mut shared, ticket, InvokeError::ShuttingDown);
+                }
             }
         }
+        drop(shared);
+        if !launches.is_empty() {
+            self.start_ticker();
+        }
+        launches.into_iter().for_each(environment::Launch::spawn);
     }
 
     /// Idle and old environments are looked for now and then, from the first start on.
@@ -252,7 +255,8 @@ impl Inner {
         self.ticker.get_or_init(|| {
             let tick_ms = (self.config.idle_ms_max / 4).clamp(TICK_MS_MIN, TICK_MS_MAX);
             let weak = Arc::downgrade(self);
-            tokio::spawn(async move {
+            let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+            runtime.spawn(async move {
                 let mut interval = tokio::time::interval(Duration::from_millis(tick_ms));
                 loop {
                     interval.tick().await;
@@ -286,6 +290,14 @@ impl Inner {
     /// The pool's own assertions fire in tests; in production a poisoned lock must not end every function.
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn dispatch(shared: &mut Shared, slot: Slot, ticket: Ticket, thaw: bool) {
+    let job = shared.jobs.remove(&ticket);
+    if let (Some(job), Some(handle)) = (job, shared.handles.get(&slot)) {
+        let sent = handle.orders.try_send(Order { job, thaw });
+        debug_assert!(sent.is_ok(), "one order at a time fits the channel");
     }
 }
 

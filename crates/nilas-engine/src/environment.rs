@@ -50,6 +50,13 @@ pub(crate) struct Handle {
 /// Orders in flight: the next one may come while the last is being settled.
 const ORDERS_MAX: usize = 2;
 
+/// A prepared environment. Dropped without `spawn` it ends, and its caller hears so.
+#[derive(Debug)]
+pub(crate) struct Launch {
+    environment: Environment,
+    job: Job,
+}
+
 /// The task's own state.
 #[derive(Debug)]
 struct Environment {
@@ -83,8 +90,8 @@ enum Idle {
     Disturbed,
 }
 
-/// Starts an environment that will run `job` once it is initialised.
-pub(crate) fn spawn(engine: &Arc<Inner>, slot: Slot, job: Job) -> Handle {
+/// Makes an environment that will run `job` once it is launched and initialised.
+pub(crate) fn prepare(engine: &Arc<Inner>, slot: Slot, job: Job) -> (Handle, Launch) {
     let id = EnvironmentId::random();
     let snapshot = Arc::clone(&job.snapshot);
     let log_stream = stream_name(engine.clock.epoch_ms(), snapshot.version, id);
@@ -108,8 +115,18 @@ pub(crate) fn spawn(engine: &Arc<Inner>, slot: Slot, job: Job) -> Handle {
         stop: Arc::clone(&stop),
         ended: false,
     };
-    tokio::spawn(environment.run(job));
-    Handle { id, log_stream, orders: sender, stop }
+    (Handle { id, log_stream, orders: sender, stop }, Launch { environment, job })
+}
+
+// === impl Launch ===
+
+impl Launch {
+    /// Not under the engine's lock: where the runtime is being shut down the task is dropped at once, and ends.
+    pub(crate) fn spawn(self) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(self.environment.run(self.job));
+        }
+    }
 }
 
 // === impl Environment ===
@@ -233,6 +250,7 @@ impl Environment {
         let answer = match answer {
             Ok(answer) => answer,
             Err(process::InvokeEnd::Stopped) => {
+                process.kill().await;
                 self.abandon::<()>(job, InvokeError::ShuttingDown);
                 return Served::Over;
             }

@@ -1,8 +1,9 @@
 //! The read ends of an environment's two pipes.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::net::unix::pipe::Receiver;
 
@@ -11,6 +12,7 @@ use super::journal::Journal;
 /// A pipe holds at most this much unless the function enlarged it; nobody waits for more at an answer.
 const DRAIN_BYTES_MAX: usize = 1_048_576;
 const READ_BYTES: usize = 16 * 1_024;
+const FLUSH_AFTER: Duration = Duration::from_millis(50);
 
 /// Reads what the function writes, all the time, so that it never blocks on its output.
 #[derive(Debug)]
@@ -39,7 +41,7 @@ impl Output {
         output: OwnedFd,
         telemetry: OwnedFd,
         journal: Arc<Mutex<Journal>>,
-    ) -> std::io::Result<Self> {
+    ) -> io::Result<Self> {
         lock(&journal).new_process();
         Ok(Self {
             output: Receiver::from_owned_fd(output)?,
@@ -50,18 +52,33 @@ impl Output {
 
     /// Moves output into the journal for ever.
     pub(crate) async fn pump(&self) {
-        tokio::join!(self.pump_one(Pipe::Output), self.pump_one(Pipe::Telemetry));
+        tokio::join!(
+            self.pump_one(Pipe::Output),
+            self.pump_one(Pipe::Telemetry),
+            self.flush_later()
+        );
         std::future::pending::<()>().await;
     }
 
     /// Takes what is in the pipes now, without waiting.
     pub(crate) fn drain(&self) {
+        // Straight from the kernel: the reactor may not have heard yet of what was written before the answer.
         for pipe in [Pipe::Output, Pipe::Telemetry] {
+            let receiver = self.receiver(pipe);
             let mut left = DRAIN_BYTES_MAX;
-            while left > 0 && self.read_once(pipe) == Round::More {
+            while left > 0
+                && self.read_once(pipe, &|into| Ok(rustix::io::read(receiver, into)?))
+                    == Round::More
+            {
                 left = left.saturating_sub(READ_BYTES);
             }
         }
+    }
+
+    /// START of a silent invocation should not stay unseen until its END.
+    async fn flush_later(&self) {
+        tokio::time::sleep(FLUSH_AFTER).await;
+        lock(&self.journal).flush();
     }
 
     async fn pump_one(&self, pipe: Pipe) {
@@ -69,7 +86,7 @@ impl Output {
             if self.receiver(pipe).readable().await.is_err() {
                 return;
             }
-            let round = self.read_once(pipe);
+            let round = self.read_once(pipe, &|into| self.receiver(pipe).try_read(into));
             lock(&self.journal).flush();
             match round {
                 // The failed read has taken the readiness back.
@@ -82,10 +99,10 @@ impl Output {
     }
 
     /// One read, and its bytes into the journal under the same lock, so that order is kept.
-    fn read_once(&self, pipe: Pipe) -> Round {
+    fn read_once(&self, pipe: Pipe, read: &dyn Fn(&mut [u8]) -> io::Result<usize>) -> Round {
         let mut buffer = [0; READ_BYTES];
         let mut journal = lock(&self.journal);
-        match (self.receiver(pipe).try_read(&mut buffer), pipe) {
+        match (read(&mut buffer), pipe) {
             (Ok(0), _) => Round::Closed,
             (Ok(read), Pipe::Output) => {
                 journal.take_output(&buffer[..read]);

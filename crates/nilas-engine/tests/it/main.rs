@@ -1,4 +1,5 @@
-//! The engine against a scripted sandbox: real sockets and pipes, no processes.
+//! The engine against a scripted sandbox: real sockets and pipes, and where it says so real runtimes.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod custom;
 mod faults;
@@ -6,3 +7,4 @@ mod framed;
 mod harness;
 mod lifecycle;
 mod logs;
+mod real_runtimes;
