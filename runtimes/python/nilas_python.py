@@ -173,9 +173,9 @@ def extend_path(environment):
     for directory in layers:
         # At the end as well: this is what honours .pth files in layers.
         site.addsitedir(directory)
-    if "PYTHONPATH" not in environment:
+    runtime_dir = environment.get("LAMBDA_RUNTIME_DIR", "/var/runtime")
+    if environment.setdefault("PYTHONPATH", runtime_dir) == runtime_dir:
         sys.path[0:0] = layers
-        environment["PYTHONPATH"] = environment.get("LAMBDA_RUNTIME_DIR", "/var/runtime")
     sys.path.insert(0, environment["LAMBDA_TASK_ROOT"])
 
 

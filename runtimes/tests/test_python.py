@@ -166,6 +166,8 @@ LOADING = [
         """, [("response", True)], aws_differs=NOT_THE_CLIENT),
     Row("user_path_hides_layers", "import sys\ndef handler(e, c): return sys.path.index('/opt/python') > 5", [("response", True)],
         env={"PYTHONPATH": "/elsewhere"}, aws_differs=NOT_THE_CLIENT),
+    Row("default_path_keeps_layers", "import sys\ndef handler(e, c): return sys.path[2]", [("response", "/opt/python")],
+        env={"PYTHONPATH": "/var/runtime"}, aws_differs=NOT_THE_CLIENT),
     Row("pythonpath", "import os\ndef handler(e, c): return os.environ['PYTHONPATH']", [("response", "/var/runtime")], aws_differs=NOT_THE_CLIENT),
     Row("missing_module", "", [init_failed("Runtime.ImportModuleError", "Unable to import module 'absent': No module named 'absent'")],
         handler="absent.handler", status=1,
