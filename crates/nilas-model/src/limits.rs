@@ -22,7 +22,7 @@ pub const CONTROL_BODY_BYTES_MAX: usize = 70_167_211;
 /// Environment variables of a function, bytes of their compact JSON.
 pub const ENVIRONMENT_BYTES_MAX: usize = 4_096;
 
-/// Code of all functions of an account, bytes: what AWS answers, not enforced here, where it is the user's disk.
+/// Code of all functions of an account in a region, bytes, zipped.
 pub const TOTAL_CODE_BYTES_MAX: u64 = 80_530_636_800;
 /// Characters of a function's bare name.
 pub const FUNCTION_NAME_CHARS_MAX: usize = 64;

@@ -1,5 +1,7 @@
 //! GetAccountSettings.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use nilas_model::{AuthContext, limits};
 use nilas_wire::ApiResponse;
@@ -48,15 +50,20 @@ pub(crate) fn settings_get(
             unreserved_concurrent_executions: concurrency,
         },
         account_usage: AccountUsage {
-            total_code_size: functions.iter().map(|function| code_bytes(function)).sum(),
+            total_code_size: code_bytes(&functions),
             function_count: functions.len(),
         },
     };
     body::answer(StatusCode::OK, &output)
 }
 
-/// Each published version counts; `$LATEST` only while no version has its code.
-fn code_bytes(function: &Function) -> u64 {
+/// Code that counts towards `TOTAL_CODE_BYTES_MAX`: each published version, and `$LATEST` only while no version has
+/// its code.
+pub(crate) fn code_bytes(functions: &[Arc<Function>]) -> u64 {
+    functions.iter().map(|function| code_bytes_of(function)).sum()
+}
+
+fn code_bytes_of(function: &Function) -> u64 {
     let latest = &function.record.latest.code;
     let published: u64 = function.published.values().map(|version| version.code.bytes).sum();
     let covered = function.published.values().any(|version| version.code.sha256 == latest.sha256);

@@ -19,7 +19,7 @@ use super::lifecycle::{new_revision_id, settle_in_background};
 use super::record::{Architecture, Code, State, VersionRecord};
 use super::settings::not_supported;
 use super::validation::{ItemConstraint, Violations};
-use super::{Lambda, body, publish, target};
+use super::{Lambda, account, body, publish, target};
 
 /// `FunctionCode`, and the same members flat in UpdateFunctionCode.
 #[derive(Debug, Default, Deserialize)]
@@ -52,11 +52,7 @@ pub(crate) async fn function_update_code(
     check_body_size(request, "UpdateFunctionCode")?;
     let input: Input = body::decode(&request.body)?;
     let source: CodeInput<'_> = body::decode(&request.body)?;
-    let mut v = Violations::default();
-    target::check_name(&mut v, Some(name));
-    source.check_members(&mut v, "");
-    check_architectures(&mut v, input.architectures.as_deref());
-    v.finish()?;
+    check_members(&input, &source, name)?;
     let target = target::resolve(auth, "UpdateFunctionCode", name, None)?;
     if input.publish_to.is_some() {
         return Err(not_supported("PublishTo"));
@@ -66,10 +62,12 @@ pub(crate) async fn function_update_code(
             "Please don't provide ImageUri when updating a function with packageType Zip.",
         ));
     }
-    lambda.functions.get(&target.id).ok_or_else(|| target.not_found())?;
+    let function = lambda.functions.get(&target.id).ok_or_else(|| target.not_found())?;
+    // Once more under the lock; here it spares an archive that would be refused anyway.
+    check_updatable(&function, input.revision_id.as_deref())?;
     let zip = source.zip()?;
     let dry_run = input.dry_run.unwrap_or(false);
-    let code = lambda.accept_package(zip, !dry_run).await?;
+    let code = lambda.accept_package(auth, zip, !dry_run).await?;
 
     let writer = lambda.functions.write().await;
     let function = lambda.functions.get(&target.id).ok_or_else(|| target.not_found())?;
@@ -114,6 +112,14 @@ pub(crate) async fn function_update_code(
     body::answer(StatusCode::OK, &FunctionConfiguration::of(&function, answered, record))
 }
 
+fn check_members(input: &Input, source: &CodeInput<'_>, name: &str) -> Result<(), LambdaError> {
+    let mut v = Violations::default();
+    target::check_name(&mut v, Some(name));
+    source.check_members(&mut v, "");
+    check_architectures(&mut v, input.architectures.as_deref());
+    v.finish()
+}
+
 impl CodeInput<'_> {
     /// `at` is the path to the members: `code.` in CreateFunction.
     pub(crate) fn check_members(&self, v: &mut Violations, at: &str) {
@@ -149,9 +155,18 @@ impl CodeInput<'_> {
 
 impl Lambda {
     /// Checks an archive, and keeps it unless it was only to be checked.
-    pub(crate) async fn accept_package(&self, zip: Bytes, keep: bool) -> Result<Code, LambdaError> {
-        self.packages.check(zip.clone()).await?;
+    pub(crate) async fn accept_package(
+        &self,
+        auth: &AuthContext,
+        zip: Bytes,
+        keep: bool,
+    ) -> Result<Code, LambdaError> {
         let bytes = zip.len() as u64;
+        let functions = self.functions.of(&auth.account, &auth.region);
+        if account::code_bytes(&functions) + bytes > limits::TOTAL_CODE_BYTES_MAX {
+            return Err(LambdaError::CodeStorageExceeded);
+        }
+        self.packages.check(zip.clone()).await?;
         let hash = if keep { self.blobs.put(zip).await? } else { BlobHash::of(&zip) };
         Ok(Code { sha256: hash.to_string(), bytes })
     }

@@ -64,7 +64,7 @@ pub(crate) async fn function_create(
     if lambda.functions.get(&id).is_some() {
         return Err(exists());
     }
-    let code = lambda.accept_package(zip, true).await?;
+    let code = lambda.accept_package(auth, zip, true).await?;
 
     let writer = lambda.functions.write().await;
     if lambda.functions.get(&id).is_some() {

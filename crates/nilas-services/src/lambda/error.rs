@@ -56,6 +56,8 @@ pub(crate) enum LambdaError {
         limits::SYNC_PAYLOAD_BYTES_MAX
     )]
     PayloadTooLarge { bytes: usize },
+    #[error("Code storage limit exceeded.")]
+    CodeStorageExceeded,
     #[error("{0}")]
     InvalidRequestContent(String),
     #[error("The Lambda code signing configuration ARN can not be found.")]
@@ -106,6 +108,7 @@ impl LambdaError {
             Self::TooLarge(_) | Self::PayloadTooLarge { .. } => {
                 Fault::plain("RequestEntityTooLargeException", 413, text)
             }
+            Self::CodeStorageExceeded => Fault::user("CodeStorageExceededException", 400, text),
             Self::CodeSigningConfigNotFound => {
                 Fault::caller("ResourceNotFoundException", 404, FaultShape::Capital, text)
             }

@@ -730,14 +730,26 @@ async fn invoke_reaches_the_function_and_its_answer_the_caller() {
             String::from_utf8_lossy(&tail).contains("REPORT RequestId: "),
         ));
     };
-    check("f/invocations", RESPONSE, "1", expect![[r#"
+    check(
+        "f/invocations",
+        RESPONSE,
+        "1",
+        expect![[r#"
         200 1 version $LATEST error -
         "arn:aws:lambda:us-east-1:000000000000:function:f" "{\"client\":{}}" {}
-        true"#]]).await;
-    check("f:1/invocations", ERROR, r#"{"errorType":"Error"}"#, expect![[r#"
+        true"#]],
+    )
+    .await;
+    check(
+        "f:1/invocations",
+        ERROR,
+        r#"{"errorType":"Error"}"#,
+        expect![[r#"
         200 {"errorType":"Error"} version 1 error Unhandled
         "arn:aws:lambda:us-east-1:000000000000:function:f:1" "{\"client\":{}}" {}
-        true"#]]).await;
+        true"#]],
+    )
+    .await;
 }
 
 #[tokio::test]

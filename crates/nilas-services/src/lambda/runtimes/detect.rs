@@ -62,7 +62,10 @@ impl SearchPaths {
     }
 
     fn system_dirs(&self) -> BTreeSet<PathBuf> {
-        let mut dirs: BTreeSet<PathBuf> = self.path.iter().cloned().collect();
+        // pyenv's shims are slow, and what they lead to is looked at by itself.
+        let shims = self.pyenv_root.as_ref().map(|pyenv| pyenv.join("shims"));
+        let dirs = self.path.iter().filter(|dir| Some(*dir) != shims.as_ref());
+        let mut dirs: BTreeSet<PathBuf> = dirs.cloned().collect();
         dirs.extend([PathBuf::from("/usr/bin"), PathBuf::from("/usr/local/bin")]);
         dirs
     }
