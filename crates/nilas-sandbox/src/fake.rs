@@ -247,6 +247,7 @@ impl Drop for FakeControl {
 
 fn build(spec: SandboxSpec, live: &Arc<AtomicUsize>) -> std::io::Result<(Started, FakeProcess)> {
     let (channel, inner_channel) = UnixStream::pair()?;
+    channel.set_nonblocking(true)?;
     inner_channel.set_nonblocking(true)?;
     let (telemetry, inner_telemetry) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     let (output, inner_output) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;

@@ -283,6 +283,10 @@ impl Link {
         descriptors: Vec<OwnedFd>,
     ) -> Result<Started, StartError> {
         let missing = || broken(&starting.id, "take over", &"a descriptor is missing");
+        // The kernel cuts the list off when this process may open no more files.
+        if parts.len() != descriptors.len() {
+            return Err(missing());
+        }
         let mut listeners = Vec::new();
         let mut named: HashMap<Part, OwnedFd> = HashMap::new();
         for (part, descriptor) in parts.into_iter().zip(descriptors) {

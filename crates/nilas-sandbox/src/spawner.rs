@@ -103,6 +103,9 @@ pub fn spawner_main() -> ! {
 /// None if the server went away, or was told why nothing can be started.
 fn begin() -> Result<Option<Spawner>, StepError> {
     sys::best_effort(rustix::thread::set_name(c"nilas:spawner"));
+    // Sandboxes inherit both: a strict umask of the server's would lock them out of their own directories.
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    step("leave the server's directory", rustix::process::chdir("/"))?;
     // Signals from the terminal and from service managers are the server's business; its end is ours.
     step("leave the terminal", rustix::process::setsid())?;
     // Whatever the shell or service manager that started the server left open must not reach a function.
@@ -139,10 +142,12 @@ impl Spawner {
         null: OwnedFd,
         config: &SandboxConfig,
     ) -> Result<Self, StepError> {
-        let privileged = rustix::thread::capabilities(None).is_ok_and(|sets| {
+        // In a container root may lack the ids; then sandboxes are an ordinary user's.
+        let capable = rustix::thread::capabilities(None).is_ok_and(|sets| {
             sets.effective
                 .contains(CapabilitySet::SYS_ADMIN | CapabilitySet::SETUID | CapabilitySet::SETGID)
         });
+        let privileged = capable && probe::namespaces(true).ok;
         let layout = step("set up cgroups", Layout::set_up(&config.name, privileged))?;
         let network = NetConfig {
             subnet: config.subnet,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// A process tree to run in isolation. Knows nothing of Lambda.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SandboxSpec {
-    /// Unique among live sandboxes, `[a-z0-9]{1,40}`; names the cgroup and the scratch directory.
+    /// Unique among live sandboxes, `[a-z0-9]{1,40}`; names the cgroup.
     pub id: String,
     /// Absolute path inside the sandbox, then arguments.
     pub argv: Vec<String>,
@@ -64,7 +64,7 @@ pub enum Outbound {
 #[derive(Debug)]
 pub struct Started {
     pub control: Arc<dyn Control>,
-    /// Inherited by the process as fd 3: a connected stream socket for the framed protocol.
+    /// Inherited by the process as fd 3: a connected stream socket for the framed protocol, non-blocking on this side.
     pub channel: UnixStream,
     /// Read end of a pipe that is the process's fd 4 (`_LAMBDA_TELEMETRY_LOG_FD`), non-blocking.
     pub telemetry: OwnedFd,

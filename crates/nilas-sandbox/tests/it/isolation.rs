@@ -14,6 +14,8 @@ pub(crate) const TESTS: &[Test] = &[
     ("cannot_write_outside_tmp", cannot_write_outside_tmp),
     ("is_refused_dangerous_calls", is_refused_dangerous_calls),
     ("may_do_what_programs_do", may_do_what_programs_do),
+    ("runs_node", runs_node),
+    ("is_open_to_itself_under_a_strict_umask", is_open_to_itself_under_a_strict_umask),
     ("mounts_and_merges_directories", mounts_and_merges_directories),
     ("has_its_channel_and_telemetry", has_its_channel_and_telemetry),
     ("hands_listeners_out", hands_listeners_out),
@@ -185,6 +187,48 @@ fn may_do_what_programs_do() -> Outcome {
         assert_eq!(text, "thread\nchild\n3\ntcp\n1\nsbx_user1051 / UTC localhost 127.0.0.1\n");
         Outcome::Passed
     })
+}
+
+const NODE: &str = r#"
+const { Worker } = require('worker_threads');
+const { promisify } = require('util');
+(async () => {
+  await promisify(require('crypto').pbkdf2)('a', 'b', 10, 8, 'sha256'); console.log('thread pool');
+  await require('dns').promises.lookup('localhost', { family: 4 }); console.log('dns');
+  await new Promise((done) => new Worker('1', { eval: true }).on('exit', done)); console.log('worker');
+  console.log(require('child_process').execSync('echo child').toString().trim());
+  await WebAssembly.compile(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0])); console.log('wasm');
+  const server = require('http').createServer((_, answer) => answer.end('http')).listen(0, async () => {
+    console.log(await (await fetch(`http://127.0.0.1:${server.address().port}`)).text()); server.close();
+  });
+  console.log(require('os').userInfo().username, Object.keys(require('os').networkInterfaces()).join());
+})();
+"#;
+
+fn runs_node() -> Outcome {
+    if !std::path::Path::new("/usr/bin/node").exists() {
+        return Outcome::Skipped("no /usr/bin/node".to_owned());
+    }
+    with_sandbox(|sandbox| async move {
+        let mut spec = crate::harness::spec(&["/usr/bin/node", "-e", NODE]);
+        spec.limits.memory_bytes = 256 * crate::harness::MIB;
+        let (text, _) = output(&sandbox, spec).await;
+        assert_eq!(text, "thread pool\ndns\nworker\nchild\nwasm\nsbx_user1051 lo\nhttp\n");
+        Outcome::Passed
+    })
+}
+
+fn is_open_to_itself_under_a_strict_umask() -> Outcome {
+    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let outcome = with_sandbox(|sandbox| async move {
+        let (text, _) =
+            output(&sandbox, shell("umask; cat /etc/hostname; touch /tmp/x && stat -c %a /tmp/x"))
+                .await;
+        assert_eq!(text, "0022\nlocalhost\n644\n");
+        Outcome::Passed
+    });
+    rustix::process::umask(before);
+    outcome
 }
 
 fn mounts_and_merges_directories() -> Outcome {

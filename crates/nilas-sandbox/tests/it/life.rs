@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use nilas_sandbox::{Outbound, ReadOnlyMount, Sandbox, StartError};
+use nilas_sandbox::{LinuxSandbox, Outbound, ReadOnlyMount, Sandbox, StartError};
 
 use crate::harness::{
-    Outcome, Test, eventually, has, is_root, line, output, read_all, shell, spec, start,
+    Outcome, Test, config, eventually, has, is_root, line, output, read_all, shell, spec, start,
     with_sandbox,
 };
 
@@ -19,6 +19,7 @@ pub(crate) const TESTS: &[Test] = &[
     ("terminates_softly", terminates_softly),
     ("dies_with_its_last_handle", dies_with_its_last_handle),
     ("dies_with_a_start_nobody_waits_for", dies_with_a_start_nobody_waits_for),
+    ("launches_fast", launches_fast),
     ("starts_fast", starts_fast),
     ("starts_many_at_once", starts_many_at_once),
     ("starts_with_outbound_network", starts_with_outbound_network),
@@ -202,6 +203,21 @@ fn dies_with_a_start_nobody_waits_for() -> Outcome {
         eventually("it is gone", || !runs(&marker)).await;
         Outcome::Passed
     })
+}
+
+fn launches_fast() -> Outcome {
+    let mut times: Vec<Duration> = (0..5)
+        .map(|_| {
+            let began = Instant::now();
+            let sandbox = LinuxSandbox::launch(&config()).unwrap();
+            let took = began.elapsed();
+            drop(sandbox);
+            took
+        })
+        .collect();
+    times.sort();
+    println!("    launch: best {:.1?}, median {:.1?}", times[0], times[2]);
+    Outcome::Passed
 }
 
 fn starts_fast() -> Outcome {
