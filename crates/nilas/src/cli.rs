@@ -1,0 +1,361 @@
+//! What can be typed after `nilas`.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::config::{self, Flags};
+use crate::env_vars;
+
+/// Runs AWS Lambda functions on your own Linux machine.
+///
+/// Start the server with `nilas serve`; then the aws CLI, the AWS SDKs and the commands below talk to it.
+#[derive(Debug, Parser)]
+#[command(name = "nilas", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArgs {
+    /// Configuration file [default: nilas/nilas.toml in $XDG_CONFIG_HOME, /etc/nilas/nilas.toml for root]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where functions, logs and the root key are kept [default: nilas in $XDG_DATA_HOME, /var/lib/nilas for root]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Server to talk to [default: $AWS_ENDPOINT_URL, else the configured address]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+    /// Region to work in [default: $AWS_REGION, else us-east-1]
+    #[arg(long, global = true, value_name = "REGION")]
+    pub(crate) region: Option<String>,
+    /// Print JSON instead of tables and sentences
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// When to use colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub(crate) color: ColorChoice,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorChoice {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server
+    Serve(ServeArgs),
+    /// Create, change and look at functions
+    #[command(subcommand, visible_alias = "fn")]
+    Function(FunctionCommand),
+    /// Invoke a function and print what it answers
+    Invoke(InvokeArgs),
+    /// Print the log of a function
+    Logs(LogsArgs),
+    /// Print what AWS's tools need to reach the server, for `eval "$(nilas env)"`
+    Env(EnvArgs),
+    /// Print the effective configuration and where each value comes from
+    Config(ServeArgs),
+    /// Tell what this machine offers to functions, and what is missing
+    Doctor,
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// Address and port to listen on [default: 127.0.0.1:4566]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// User to become when started by root [default: nilas, or an unused high id where there is no such user]
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// 12-digit account number [default: 000000000000]
+    #[arg(long, value_name = "ACCOUNT")]
+    account: Option<String>,
+    /// Form (auto, human, json) and level of the server's log, such as json,debug [default: auto,info]
+    #[arg(long, value_name = "FORM,LEVEL")]
+    log: Option<String>,
+    /// Concurrent executions of the account [default: 1000]
+    #[arg(long, value_name = "COUNT")]
+    concurrency: Option<String>,
+    /// Idle time after which an environment is stopped [default: 300000]
+    #[arg(long, value_name = "MILLISECONDS")]
+    idle_ms: Option<String>,
+    /// Time running invocations get when the server stops [default: 10000]
+    #[arg(long, value_name = "MILLISECONDS")]
+    shutdown_ms: Option<String>,
+    /// Whether functions reach the outside world: on or off [default: on]
+    #[arg(long, value_name = "SWITCH")]
+    outbound: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FunctionCommand {
+    /// List functions
+    #[command(visible_alias = "ls")]
+    List,
+    /// Create a function
+    Create(CreateArgs),
+    /// Change the code or the configuration of a function
+    Update(UpdateArgs),
+    /// Delete a function
+    #[command(visible_alias = "rm")]
+    Delete {
+        /// Name or ARN
+        name: String,
+    },
+    /// Show everything about a function
+    Show {
+        /// Name or ARN
+        name: String,
+        /// Version or alias
+        #[arg(long)]
+        qualifier: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateArgs {
+    /// Name of the function
+    pub(crate) name: String,
+    /// Package: a directory, one source file, or a zip archive
+    #[arg(long, value_name = "PATH", default_value = ".")]
+    pub(crate) code: PathBuf,
+    /// Runtime, such as nodejs22.x, python3.13 or provided.al2023 [default: guessed from the files]
+    #[arg(long)]
+    pub(crate) runtime: Option<String>,
+    /// Handler, such as index.handler [default: guessed from the files]
+    #[arg(long)]
+    pub(crate) handler: Option<String>,
+    /// Execution role
+    #[arg(long, value_name = "ARN", default_value = "arn:aws:iam::000000000000:role/nilas")]
+    pub(crate) role: String,
+    #[command(flatten)]
+    pub(crate) settings: SettingArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpdateArgs {
+    /// Name or ARN
+    pub(crate) name: String,
+    /// New package: a directory, one source file, or a zip archive
+    #[arg(long, value_name = "PATH")]
+    pub(crate) code: Option<PathBuf>,
+    /// New runtime
+    #[arg(long)]
+    pub(crate) runtime: Option<String>,
+    /// New handler
+    #[arg(long)]
+    pub(crate) handler: Option<String>,
+    /// New execution role
+    #[arg(long, value_name = "ARN")]
+    pub(crate) role: Option<String>,
+    #[command(flatten)]
+    pub(crate) settings: SettingArgs,
+}
+
+/// Settings that create and update share.
+#[derive(Debug, Args)]
+pub(crate) struct SettingArgs {
+    /// Memory
+    #[arg(long, value_name = "MIB")]
+    pub(crate) memory: Option<u32>,
+    /// Time one invocation may take
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u32>,
+    /// Environment variable; may be given several times, and replaces all earlier ones
+    #[arg(long = "env", value_name = "KEY=VALUE", value_parser = parse_variable, action = ArgAction::Append)]
+    pub(crate) variables: Vec<(String, String)>,
+    /// Description
+    #[arg(long)]
+    pub(crate) description: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InvokeArgs {
+    /// Name or ARN
+    pub(crate) name: String,
+    /// Event: JSON, @FILE, or - for standard input
+    #[arg(long, short, default_value = "{}")]
+    pub(crate) payload: String,
+    /// Hand the event over and do not wait for the answer
+    #[arg(long = "async")]
+    pub(crate) asynchronous: bool,
+    /// Print the end of the invocation's log to standard error
+    #[arg(long)]
+    pub(crate) log: bool,
+    /// Version or alias
+    #[arg(long)]
+    pub(crate) qualifier: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// Name of a function, or a log group that starts with /
+    pub(crate) name: String,
+    /// Go on printing new lines
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// How far to look back, such as 30s, 10m, 2h or 1d
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration_ms)]
+    pub(crate) since: u64,
+    /// Print only events that match a CloudWatch Logs filter pattern
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) filter: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EnvArgs {
+    /// Write a profile for AWS's tools instead of printing exports
+    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "nilas")]
+    pub(crate) profile: Option<String>,
+    /// Syntax to print [default: that of $SHELL]
+    #[arg(long, value_name = "SHELL")]
+    pub(crate) shell: Option<ShellSyntax>,
+    /// Address and port the server was told to listen on
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShellSyntax {
+    /// bash, zsh, dash and every other descendant of the Bourne shell
+    Sh,
+    Fish,
+}
+
+/// The command line, with the list of environment variables where people look for it.
+pub(crate) fn command() -> clap::Command {
+    let width = env_vars::ALL.iter().map(|var| var.name.len()).max().unwrap_or_default();
+    let lines = env_vars::ALL.iter().map(|var| format!("  {:<width$}  {}", var.name, var.doc));
+    let help = format!("Environment variables:\n{}", lines.collect::<Vec<_>>().join("\n"));
+    Cli::command().mut_subcommand("config", |config| config.after_long_help(help))
+}
+
+impl Cli {
+    /// Parses the process's arguments, or says what is wrong with them and exits.
+    pub(crate) fn of_process() -> Self {
+        let matches = command().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// What the command line says about the configuration.
+    pub(crate) fn flags(&self) -> Flags {
+        let mut flags = Flags { config_file: self.global.config.clone(), ..Flags::default() };
+        flags.set(&config::DATA_DIR, self.global.data_dir.as_ref().map(|dir| dir.display()));
+        flags.set(&config::REGION, self.global.region.as_ref());
+        if let Command::Serve(args) | Command::Config(args) = &self.command {
+            flags.set(&config::LISTEN, args.listen.as_ref());
+            flags.set(&config::USER, args.user.as_ref());
+            flags.set(&config::ACCOUNT, args.account.as_ref());
+            flags.set(&config::LOG, args.log.as_ref());
+            flags.set(&config::CONCURRENCY, args.concurrency.as_ref());
+            flags.set(&config::IDLE_MS, args.idle_ms.as_ref());
+            flags.set(&config::SHUTDOWN_MS, args.shutdown_ms.as_ref());
+            flags.set(&config::NETWORK_OUTBOUND, args.outbound.as_ref());
+        }
+        if let Command::Env(args) = &self.command {
+            flags.set(&config::LISTEN, args.listen.as_ref());
+        }
+        flags
+    }
+}
+
+fn parse_variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+fn parse_duration_ms(text: &str) -> Result<u64, String> {
+    let expected = || "expected a number with a unit, such as 30s, 10m, 2h or 1d".to_owned();
+    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
+    let (number, unit) = text.split_at(split);
+    let unit_ms = match unit {
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        "w" => 7 * 86_400_000,
+        _ => return Err(expected()),
+    };
+    number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_ms)).ok_or_else(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn durations_need_a_unit() {
+        assert_eq!(parse_duration_ms("10m"), Ok(600_000));
+        assert_eq!(parse_duration_ms("1w"), Ok(604_800_000));
+        for text in ["", "10", "m", "1y", "-1s", "99999999999999999999s", "18446744073709551615w"] {
+            assert!(parse_duration_ms(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn variables_may_hold_equals_signs_and_may_be_empty() {
+        assert_eq!(parse_variable("A=b=c"), Ok(("A".to_owned(), "b=c".to_owned())));
+        assert_eq!(parse_variable("A="), Ok(("A".to_owned(), String::new())));
+        assert!(parse_variable("A").is_err());
+        assert!(parse_variable("=b").is_err());
+    }
+
+    #[test]
+    fn help_is_readable() {
+        let help = command().term_width(100).render_help().to_string();
+        expect![[r#"
+            Runs AWS Lambda functions on your own Linux machine
+
+            Usage: nilas [OPTIONS] <COMMAND>
+
+            Commands:
+              serve        Run the server
+              function     Create, change and look at functions [alias: fn]
+              invoke       Invoke a function and print what it answers
+              logs         Print the log of a function
+              env          Print what AWS's tools need to reach the server, for `eval "$(nilas env)"`
+              config       Print the effective configuration and where each value comes from
+              doctor       Tell what this machine offers to functions, and what is missing
+              completions  Print a completion script for a shell
+              version      Print the version
+              help         Print this message or the help of the given subcommand(s)
+
+            Options:
+              -h, --help     Print help (see more with '--help')
+              -V, --version  Print version
+
+            Global options:
+                  --config <FILE>    Configuration file [default: nilas/nilas.toml in $XDG_CONFIG_HOME,
+                                     /etc/nilas/nilas.toml for root]
+                  --data-dir <DIR>   Where functions, logs and the root key are kept [default: nilas in
+                                     $XDG_DATA_HOME, /var/lib/nilas for root]
+                  --endpoint <URL>   Server to talk to [default: $AWS_ENDPOINT_URL, else the configured address]
+                  --region <REGION>  Region to work in [default: $AWS_REGION, else us-east-1]
+                  --json             Print JSON instead of tables and sentences
+                  --color <WHEN>     When to use colours [default: auto] [possible values: auto, always, never]
+        "#]].assert_eq(&help);
+    }
+}

@@ -1,0 +1,76 @@
+//! One file a command.
+
+mod config;
+mod doctor;
+mod env;
+mod function;
+mod invoke;
+mod logs;
+mod serve;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use crate::cli::{self, Cli, Command};
+use crate::client::Client;
+use crate::config::{Config, Host};
+use crate::env_vars::EnvVars;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// What every command gets.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    pub(crate) env: EnvVars,
+    pub(crate) output: Output,
+    /// What `--endpoint` gave.
+    pub(crate) endpoint: Option<String>,
+    /// When the process began, for the time a start took.
+    pub(crate) began: Instant,
+}
+
+impl Context {
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        Client::new(&self.config, &self.env, self.endpoint.as_deref())
+    }
+}
+
+/// Runs the command; its exit code where it failed without an error to show, as `doctor` may.
+pub(crate) fn run(
+    cli: Cli,
+    env: EnvVars,
+    output: Output,
+    began: Instant,
+) -> Result<ExitCode, Failure> {
+    match &cli.command {
+        Command::Completions { shell } => {
+            clap_complete::generate(*shell, &mut cli::command(), "nilas", &mut std::io::stdout());
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Version => {
+            output.line(concat!("nilas ", env!("CARGO_PKG_VERSION")))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        _ => {}
+    }
+    let host = Host { root: rustix::process::geteuid().is_root(), env: &env };
+    let config = crate::config::load(&cli.flags(), &host)?;
+    let cx = Context { config, env, output, endpoint: cli.global.endpoint, began };
+    match cli.command {
+        Command::Serve(_) => serve::run(&cx),
+        Command::Function(command) => block_on(function::run(&cx, command)),
+        Command::Invoke(args) => block_on(invoke::run(&cx, &args)),
+        Command::Logs(args) => block_on(logs::run(&cx, &args)),
+        Command::Env(args) => env::run(&cx, &args),
+        Command::Config(_) => config::run(&cx),
+        Command::Doctor => doctor::run(&cx),
+        Command::Completions { .. } | Command::Version => unreachable!("answered above"),
+    }
+}
+
+/// A client needs no second thread.
+fn block_on(command: impl Future<Output = Result<ExitCode, Failure>>) -> Result<ExitCode, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(command)
+}

@@ -1,0 +1,91 @@
+//! What commands print: data to stdout and nothing else there, tables for people, JSON for machines.
+
+use std::io::{IsTerminal, Write};
+
+use comfy_table::Table;
+use serde_json::Value;
+
+use crate::cli::{ColorChoice, GlobalArgs};
+use crate::env_vars::{self, EnvVars};
+use crate::failure::Failure;
+
+/// How to print.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    pub(crate) json: bool,
+    /// Colours on stdout.
+    color: bool,
+    /// Colours on stderr.
+    pub(crate) error_color: bool,
+}
+
+impl Output {
+    pub(crate) fn new(global: &GlobalArgs, env: &EnvVars) -> Self {
+        let wanted = |terminal: bool| match global.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => terminal && env.get(&env_vars::NO_COLOR).is_none(),
+        };
+        Self {
+            json: global.json,
+            color: wanted(std::io::stdout().is_terminal()),
+            error_color: wanted(std::io::stderr().is_terminal()),
+        }
+    }
+
+    pub(crate) fn line(&self, text: &str) -> Result<(), Failure> {
+        self.bytes(format!("{text}\n").as_bytes())
+    }
+
+    pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
+        let mut out = std::io::stdout().lock();
+        out.write_all(bytes)?;
+        Ok(out.flush()?)
+    }
+
+    pub(crate) fn json(&self, value: &Value) -> Result<(), Failure> {
+        self.line(&format!("{value:#}"))
+    }
+
+    /// A remark to the person, who may be looking at stderr only.
+    pub(crate) fn note(&self, text: &str) -> Result<(), Failure> {
+        Ok(writeln!(std::io::stderr().lock(), "{text}")?)
+    }
+
+    pub(crate) fn dim(&self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    pub(crate) fn green(&self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    pub(crate) fn yellow(&self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// A table without lines: columns two spaces apart, so that `awk` and eyes both find them.
+pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(header.to_vec());
+    table.add_rows(rows);
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.trim_fmt()
+}
+
+/// A member of a JSON answer as text, without quotes.
+pub(crate) fn text_of(value: &Value, pointer: &str) -> String {
+    match value.pointer(pointer) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}

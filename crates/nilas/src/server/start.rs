@@ -1,0 +1,215 @@
+//! From a configuration to a running server, and back to nothing.
+//!
+//! As root the order is fixed: what needs privileges (data directory, spawner, socket) comes before they are
+//! dropped, and all of it before the first thread, because the spawner must be forked from a process that has one.
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nilas_edge::{Edge, EdgeConfig, Identity};
+use nilas_engine::{Engine, EngineConfig};
+use nilas_model::{Clock, Origin, SystemClock};
+use nilas_sandbox::{Finding, LaunchError, LinuxSandbox, Outbound, PrivilegeError, SandboxConfig};
+use nilas_services::lambda::{RuntimeCatalog, RuntimesConfig, SearchPaths, SigningKey};
+use nilas_services::{Services, ServicesConfig};
+use nilas_store::{DirectoryLock, Store, StoreConfig};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::commands::Context;
+use crate::config::{Config, USER};
+use crate::env_vars::{self, EnvVars};
+use crate::failure::{Chain, Failure};
+use crate::server::adapters::{AllServices, StoreLogSink};
+use crate::server::listen::listen;
+use crate::server::signals::Signals;
+use crate::server::{data_dir, user};
+
+/// Time for the last answers to reach their clients, after the last invocation has ended.
+const ANSWERS_MAX: Duration = Duration::from_secs(2);
+
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("cannot drop root's privileges")]
+    Privileges { source: PrivilegeError },
+    #[error("cannot start the sandbox's spawner")]
+    Sandbox { source: LaunchError },
+    #[error("cannot {step}")]
+    Step { step: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+}
+
+/// Runs the server until a signal ends it.
+pub(crate) fn serve(cx: &Context) -> Result<ExitCode, Failure> {
+    let config = &cx.config;
+    let root = rustix::process::geteuid().is_root();
+    let owner = if root { Some(user::find(&config.user, config.is_chosen(&USER))?) } else { None };
+    // First of all: a second server must not touch what the first one has running.
+    let lock = data_dir::prepare(&config.data_dir, owner)?;
+    let listener = listen(config.listen)?;
+    // Before the privileges go, for the spawner keeps them, and before any thread.
+    let sandbox =
+        LinuxSandbox::launch(&SandboxConfig::for_data_dir(&config.data_dir)).map_err(no_sandbox)?;
+    let sandbox = Arc::new(sandbox);
+    if let Some(user) = owner {
+        nilas_sandbox::drop_privileges(user.uid, user.gid)
+            .map_err(|source| Failure::new(StartError::Privileges { source }))?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("nilas:worker")
+        .build()?;
+    let done = runtime.block_on(run(cx, lock, listener, sandbox.clone()));
+    // A detached task of a connection may not keep the process.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    // Returns when every process, cgroup and interface of the environments is gone.
+    sandbox.shut_down();
+    done
+}
+
+async fn run(
+    cx: &Context,
+    lock: DirectoryLock,
+    listener: TcpListener,
+    sandbox: Arc<LinuxSandbox>,
+) -> Result<ExitCode, Failure> {
+    let config = &cx.config;
+    // Before the rest, so that a signal during the start is not lost.
+    let mut signals = Signals::install()?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let findings = sandbox.capabilities();
+    let identity = Identity::load_or_create(&config.data_dir)
+        .map_err(step("read the keys of the data directory"))?;
+    let identity = Arc::new(identity);
+    let store_config = StoreConfig { clock: Arc::clone(&clock), ..StoreConfig::default() };
+    let store = Store::open_locked(lock, store_config).map_err(step("open the store"))?;
+    let engine = Engine::new(
+        engine_config(config),
+        sandbox.clone(),
+        Arc::new(StoreLogSink(store.logs())),
+        identity.clone(),
+        Arc::clone(&clock),
+    )
+    .map_err(step("start the engine"))?;
+    let runtimes = RuntimeCatalog::new(runtimes_config(config), search_paths(&cx.env));
+    runtimes.start_detection();
+    let services = Services::new(
+        services_config(config, &identity),
+        store.clone(),
+        engine.clone(),
+        runtimes,
+        Arc::clone(&clock),
+    )
+    .await
+    .map_err(step("start the services"))?;
+    let edge_config = EdgeConfig { account: config.account.clone(), ..EdgeConfig::default() };
+    let edge = Edge::new(edge_config, AllServices(services), identity, clock);
+    engine.set_endpoint_server(Arc::new(edge.clone()));
+
+    let (stop, stopping) = watch::channel(false);
+    let origin = origin_of(config.listen);
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let address = listener.local_addr()?;
+    let serving = tokio::spawn(async move { edge.serve(listener, origin, stopping).await });
+    announce(cx, address, origin, &findings);
+
+    let name = signals.next().await;
+    info!(signal = name, "stopping");
+    stop.send_replace(true);
+    let limit = config.limits.shutdown;
+    let finish = async {
+        // Running invocations first: their answers are what open connections wait for.
+        engine.shutdown(limit).await;
+        if tokio::time::timeout(ANSWERS_MAX, serving).await.is_err() {
+            warn!("connections were still open at the end");
+        }
+        if let Err(error) = store.logs().flush().await {
+            warn!(error = %Chain(&error), "the last log lines were not written");
+        }
+    };
+    tokio::select! {
+        () = finish => {
+            info!("stopped");
+            Ok(ExitCode::SUCCESS)
+        }
+        name = signals.next() => {
+            // The kernel and the spawner end the environments when this process is gone.
+            warn!(signal = name, "stopping at once");
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Says that the server is ready, and what the host cannot give: never silently missing.
+fn announce(cx: &Context, address: SocketAddr, origin: Origin, findings: &[Finding]) {
+    for finding in findings.iter().filter(|finding| !finding.ok) {
+        let cost = finding.cost.as_deref().unwrap_or_default();
+        let remedy = finding.remedy.as_deref().unwrap_or_default();
+        warn!(feature = %finding.feature, detail = finding.detail, cost, remedy, "this host lacks a feature");
+    }
+    if origin == Origin::Network {
+        warn!(%address, "reachable from other machines over plain HTTP; the key pair test/test is refused");
+    }
+    let data_dir = cx.config.data_dir.display();
+    let start_ms = u64::try_from(cx.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    info!(%address, %data_dir, start_ms, version = env!("CARGO_PKG_VERSION"), "ready");
+}
+
+fn origin_of(listen: SocketAddr) -> Origin {
+    if listen.ip().is_loopback() { Origin::Loopback } else { Origin::Network }
+}
+
+fn engine_config(config: &Config) -> EngineConfig {
+    EngineConfig {
+        account_concurrency: config.limits.concurrency,
+        idle_ms_max: config.limits.idle_ms,
+        age_ms_max: config.limits.age_ms,
+        freeze_after_ms: config.limits.freeze_after_ms,
+        init_ms_max: config.limits.init_ms,
+        runtime_dir: config.data_dir.join("runtime"),
+        outbound: if config.outbound { Outbound::Internet } else { Outbound::None },
+        ..EngineConfig::default()
+    }
+}
+
+fn services_config(config: &Config, identity: &Identity) -> ServicesConfig {
+    let key = identity.root_key();
+    ServicesConfig {
+        data_dir: config.data_dir.clone(),
+        account_concurrency: config.limits.concurrency,
+        signing_key: SigningKey {
+            access_key_id: key.access_key_id.clone(),
+            secret_access_key: key.secret_access_key.clone(),
+        },
+    }
+}
+
+fn no_sandbox(source: LaunchError) -> Failure {
+    Failure::new(StartError::Sandbox { source }).hint("`nilas doctor` tells what this host lacks")
+}
+
+/// Interpreters that the configuration names.
+pub(crate) fn runtimes_config(config: &Config) -> RuntimesConfig {
+    RuntimesConfig { overrides: config.runtimes.clone(), ..RuntimesConfig::default() }
+}
+
+/// Where interpreters are looked for.
+pub(crate) fn search_paths(env: &EnvVars) -> SearchPaths {
+    let home = env.path(&env_vars::HOME);
+    let below_home = |name: &str| home.as_ref().map(|home| home.join(name));
+    let path = env.get(&env_vars::PATH).unwrap_or_default();
+    SearchPaths {
+        path: std::env::split_paths(path).filter(|dir| dir.is_absolute()).collect(),
+        nvm_dir: env.path(&env_vars::NVM_DIR).or_else(|| below_home(".nvm")),
+        pyenv_root: env.path(&env_vars::PYENV_ROOT).or_else(|| below_home(".pyenv")),
+        home,
+    }
+}
+
+/// For `map_err`: what the server was about to do.
+fn step<E: std::error::Error + Send + Sync + 'static>(
+    step: &'static str,
+) -> impl FnOnce(E) -> Failure {
+    move |error| Failure::new(StartError::Step { step, source: Box::new(error) })
+}
