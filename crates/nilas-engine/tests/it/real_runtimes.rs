@@ -138,3 +138,26 @@ async fn awslambdaric_runs_unmodified() {
     let outcome = within(bench.invoke(&snapshot, with_tail("{\"n\":3}"))).await.unwrap().unwrap();
     assert!(outcome.error.is_none());
 }
+
+/// AWS's Rust client, when `cargo build -p rust-hello` has been run.
+#[tokio::test]
+async fn lambda_runtime_runs_unmodified() {
+    let own = std::env::current_exe().unwrap();
+    let example = own.parent().and_then(Path::parent).unwrap().join("rust-hello");
+    if !example.exists() {
+        println!("SKIPPED: {} is not built", example.display());
+        return;
+    }
+    let bench = Bench::new();
+    let snapshot = Arc::new(bench.snapshot(RuntimeKind::Custom));
+    let first = bench.invoke(&snapshot, with_tail("{\"name\":\"you\"}"));
+    let process = within(bench.sandbox.next_started()).await;
+    let change = [("AWS_LAMBDA_RUNTIME_API", process.listeners[1].to_string())];
+    let _guest = Guest::run(process, &[example.to_str().unwrap()], &change);
+    let outcome = within(first).await.unwrap().unwrap();
+    assert_eq!(text(&outcome), "{\"message\":\"Hello you\"}");
+    let second = bench.invoke(&snapshot, with_tail("{\"fail\":true}"));
+    let outcome = within(second).await.unwrap().unwrap();
+    assert!(outcome.error.is_some());
+    assert!(text(&outcome).contains("\"errorMessage\":\"asked to fail\""), "{}", text(&outcome));
+}
