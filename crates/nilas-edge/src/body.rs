@@ -114,7 +114,7 @@ pub(crate) async fn read(
 }
 
 /// Throws the rest of a body away: a connection closed on a client that still writes makes it lose the answer.
-pub(crate) async fn drain(body: &mut Incoming, headers: &HeaderMap) {
+pub(crate) async fn drain(body: &mut Incoming, headers: &HeaderMap, silence_max: Duration) {
     // Whoever waits for `100 Continue` has sent nothing yet, and reading would invite it.
     if headers.contains_key(header::EXPECT)
         || content_length(headers).is_some_and(|length| length > DRAIN_BYTES_MAX as u64)
@@ -123,7 +123,7 @@ pub(crate) async fn drain(body: &mut Incoming, headers: &HeaderMap) {
     }
     let discard = async {
         let mut total = 0;
-        while let Some(Ok(frame)) = body.frame().await {
+        while let Ok(Some(Ok(frame))) = timeout(silence_max, body.frame()).await {
             total += frame.data_ref().map_or(0, Bytes::len);
             if total > DRAIN_BYTES_MAX {
                 break;

@@ -153,7 +153,7 @@ impl<B: Backend> Inner<B> {
         let (service, auth, bytes, trailers) = match read {
             Ok(read) => read,
             Err(refusal) => {
-                body::drain(body, &head.headers).await;
+                body::drain(body, &head.headers, self.silence_max()).await;
                 return Err(refusal);
             }
         };
@@ -199,15 +199,19 @@ impl<B: Backend> Inner<B> {
         } else {
             &self.room
         };
-        let silence_max = Duration::from_millis(self.config.body_read_ms_max);
         let read =
-            body::read(body, parts.headers, self.config.body_bytes_max, silence_max, room).await;
+            body::read(body, parts.headers, self.config.body_bytes_max, self.silence_max(), room)
+                .await;
         let Buffered { bytes, held } =
             read.map_err(|error| Refusal { protocol, fault: body_fault(&error, service, parts) })?;
         let (auth, verified) = authenticator.finish(pending, parts, bytes).map_err(refuse)?;
         // From here on the service's own limits bound what it holds on to.
         drop(held);
         Ok((service, auth, verified.body, verified.trailers))
+    }
+
+    fn silence_max(&self) -> Duration {
+        Duration::from_millis(self.config.body_read_ms_max)
     }
 
     /// Runs the operation to its end even if the client goes away, as AWS does, and survives its panics.
