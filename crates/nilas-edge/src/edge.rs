@@ -12,13 +12,13 @@ use http::{Method, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use nilas_model::{AccountId, AuthContext, Clock, Origin, RequestId, limits};
-use nilas_wire::sigv4::{Parts, Verifier};
+use nilas_wire::sigv4::{Parts, Verified, Verifier};
 use nilas_wire::{ApiRequest, ApiResponse, Fault, Protocol, Service, SigError, encode_fault};
 use tracing::{debug, error};
 
 use crate::authenticate::Authenticator;
 use crate::backend::Backend;
-use crate::body::{self, BodyError, Buffered, Room};
+use crate::body::{self, BodyError, Buffered, Held, Room};
 use crate::health;
 use crate::identity::Identity;
 use crate::route::route;
@@ -77,6 +77,22 @@ pub(crate) struct Entrance {
     pub(crate) local: SocketAddr,
 }
 
+/// A request that is let in.
+struct Admitted {
+    service: Service,
+    auth: AuthContext,
+    verified: Verified,
+    held: Held,
+}
+
+/// A request as its service gets it. The body's share of memory is held until the service has answered.
+struct Received {
+    service: Service,
+    auth: AuthContext,
+    request: ApiRequest,
+    held: Held,
+}
+
 /// Why a request ends here, with the protocol to say it in.
 struct Refusal {
     protocol: Protocol,
@@ -126,7 +142,7 @@ impl<B: Backend> Edge<B> {
         let response = match open {
             Some(response) => response,
             None => match inner.receive(entrance, head, path, &mut body, request_id).await {
-                Ok((service, auth, request)) => inner.call(service, auth, request).await,
+                Ok(received) => inner.call(received).await,
                 Err(refusal) => encode_fault(refusal.protocol, &refusal.fault, &request_id),
             },
         };
@@ -145,40 +161,40 @@ impl<B: Backend> Inner<B> {
         path: String,
         body: &mut Incoming,
         request_id: RequestId,
-    ) -> Result<(Service, AuthContext, ApiRequest), Refusal> {
+    ) -> Result<Received, Refusal> {
         let query = head.uri.query().unwrap_or("").to_owned();
         let parts =
             Parts { method: &head.method, path: &path, query: &query, headers: &head.headers };
-        let read = self.authenticate(entrance, &parts, body).await;
-        let (service, auth, bytes, trailers) = match read {
-            Ok(read) => read,
+        let admitted = match self.admit(entrance, &parts, body).await {
+            Ok(admitted) => admitted,
             Err(refusal) => {
                 body::drain(body, &head.headers, self.silence_max()).await;
                 return Err(refusal);
             }
         };
-        for (name, value) in trailers {
+        let Admitted { service, auth, verified, held } = admitted;
+        for (name, value) in verified.trailers {
+            // Trailers of an unsigned body are unsigned: they may say what the body's checksum is, and no more.
             if let (Ok(name), Ok(value)) =
                 (name.parse::<HeaderName>(), HeaderValue::from_str(&value))
+                && name.as_str().starts_with("x-amz-checksum-")
             {
                 head.headers.insert(name, value);
             }
         }
         let base_url = base_url(&head.headers, entrance.local);
-        let Head { method, headers, .. } = head;
-        Ok((
-            service,
-            auth,
-            ApiRequest { method, path, query, headers, body: bytes, request_id, base_url },
-        ))
+        let (Head { method, headers, .. }, body) = (head, verified.body);
+        let request = ApiRequest { method, path, query, headers, body, request_id, base_url };
+        Ok(Received { service, auth, request, held })
     }
 
-    async fn authenticate(
+    /// Finds the service and checks the signature, as far as possible before the body is read.
+    async fn admit(
         &self,
         entrance: Entrance,
         parts: &Parts<'_>,
         body: &mut Incoming,
-    ) -> Result<(Service, AuthContext, Bytes, Vec<(String, String)>), Refusal> {
+    ) -> Result<Admitted, Refusal> {
         let service = route(parts)
             .map_err(|unrouted| Refusal { protocol: unrouted.protocol, fault: unrouted.fault })?;
         let protocol = service.protocol();
@@ -205,9 +221,7 @@ impl<B: Backend> Inner<B> {
         let Buffered { bytes, held } =
             read.map_err(|error| Refusal { protocol, fault: body_fault(&error, service, parts) })?;
         let (auth, verified) = authenticator.finish(pending, parts, bytes).map_err(refuse)?;
-        // From here on the service's own limits bound what it holds on to.
-        drop(held);
-        Ok((service, auth, verified.body, verified.trailers))
+        Ok(Admitted { service, auth, verified, held })
     }
 
     fn silence_max(&self) -> Duration {
@@ -215,10 +229,15 @@ impl<B: Backend> Inner<B> {
     }
 
     /// Runs the operation to its end even if the client goes away, as AWS does, and survives its panics.
-    async fn call(&self, service: Service, auth: AuthContext, request: ApiRequest) -> ApiResponse {
+    async fn call(&self, received: Received) -> ApiResponse {
+        let Received { service, auth, request, held } = received;
         let request_id = request.request_id;
         let backend = Arc::clone(&self.backend);
-        let operation = tokio::spawn(async move { backend.handle(service, &auth, request).await });
+        let operation = tokio::spawn(async move {
+            let response = backend.handle(service, &auth, request).await;
+            drop(held);
+            response
+        });
         match operation.await {
             Ok(response) => response,
             Err(failure) => {
