@@ -1,17 +1,19 @@
 //! Connections: both HTTPs, bodies in every framing, limits, the end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use nilas_edge::EdgeConfig;
-use nilas_model::Origin;
+use nilas_edge::{Edge, EdgeConfig, Identity};
+use nilas_engine::EndpointServer;
+use nilas_model::{Origin, SystemClock};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::server::{Request, Server, status_and_body};
+use crate::server::{Echo, Request, Server, status_and_body};
 
 const INVOKE: &str = "/2015-03-31/functions/f/invocations";
 const SOON: Duration = Duration::from_secs(5);
@@ -243,4 +245,20 @@ async fn shutdown_finishes_what_runs_and_closes_what_idles() {
     assert!(read_until(&mut busy, "/slow").await.starts_with("HTTP/1.1 200"));
     timeout(SOON, server.serving).await.unwrap().unwrap();
     assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test]
+async fn an_environments_endpoint_ends_with_all_its_connections() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let identity = Arc::new(Identity::load_or_create(data_dir.path()).unwrap());
+    let edge = Edge::new(EdgeConfig::default(), Echo, identity, Arc::new(SystemClock::new()));
+    let endpoint: Arc<dyn EndpointServer> = Arc::new(edge);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = endpoint.serve(listener);
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"GET /health HTTP/1.1\r\nhost: h\r\n\r\n").await.unwrap();
+    read_until(&mut stream, "ok").await;
+    serving.abort();
+    assert!(is_closed(&mut stream).await);
 }
