@@ -3,26 +3,28 @@
 //! The target is cgroup v2. On the hybrid layout v2 freezes and kills while v1 controllers limit. What a host lacks
 //! is told as findings; the layers above then fall back on signals, rlimits and the memory guard.
 
+mod controller;
+mod place;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{Access, FlockOperation};
+use rustix::fs::FlockOperation;
+
+use controller::Controller;
+use place::{Unified, choose_unified, parse_mounts};
+
+pub(crate) use controller::processes_max;
 
 use crate::finding::Finding;
 use crate::protocol::Part;
 use crate::spec::Limits;
 
-/// Kernel memory (page tables, sockets, inodes) and `/dev/shm` of a sandbox, bytes, on top of what its limits name.
-const MEMORY_SLACK_BYTES: u64 = 64 * 1024 * 1024;
-/// Period of the CPU quota, microseconds: short, so that a small function waits often and briefly.
-const CPU_PERIOD_US: u64 = 20_000;
-/// The kernel refuses a smaller quota, microseconds.
-const CPU_QUOTA_US_MIN: u64 = 1_000;
-/// Our pid 1, which counts as well.
-const INIT_PROCESSES: u32 = 1;
+const DELEGATE: &str =
+    "run as root, or in a delegated cgroup: systemd-run --user --scope -p Delegate=yes nilas serve";
 /// How long leftovers of an earlier run may take to die, milliseconds.
 const LEFTOVER_WAIT_MS: u64 = 1_000;
 
@@ -49,31 +51,6 @@ pub(crate) enum CgroupError {
     InUse { path: PathBuf },
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Controller {
-    Memory,
-    Cpu,
-    Pids,
-}
-
-#[derive(Debug)]
-struct Unified {
-    dir: PathBuf,
-    controllers: Vec<Controller>,
-}
-
-/// One line of mountinfo that is a cgroup mount.
-#[derive(Debug, PartialEq, Eq)]
-struct Mount {
-    point: PathBuf,
-    /// The part of the hierarchy that is mounted.
-    root: String,
-    /// Empty for v2.
-    controllers: Vec<String>,
-    /// The calling process's own path in the hierarchy.
-    own: String,
 }
 
 // === impl Layout ===
@@ -305,190 +282,6 @@ impl Cgroup {
     }
 }
 
-// === impl Controller ===
-
-impl Controller {
-    const ALL: [Self; 3] = [Self::Memory, Self::Cpu, Self::Pids];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Memory => "memory",
-            Self::Cpu => "cpu",
-            Self::Pids => "pids",
-        }
-    }
-
-    fn finding(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Memory => (
-                "memory limit",
-                "memory is measured every few milliseconds, not limited by the kernel: a burst can pass the limit for a moment",
-            ),
-            Self::Cpu => ("cpu share", "every function may use all CPUs, whatever its memory size"),
-            Self::Pids => ("process limit", "processes are limited by RLIMIT_NPROC alone"),
-        }
-    }
-
-    fn limit_v2(self, dir: &Path, limits: &Limits) -> Result<(), CgroupError> {
-        match self {
-            Self::Memory => {
-                write(&dir.join("memory.max"), &memory_bytes_max(limits).to_string())?;
-                write_if_there(&dir.join("memory.swap.max"), "0")?;
-                write_if_there(&dir.join("memory.oom.group"), "1")
-            }
-            Self::Cpu => match cpu_quota_us(limits) {
-                Some(quota) => write(&dir.join("cpu.max"), &format!("{quota} {CPU_PERIOD_US}")),
-                None => Ok(()),
-            },
-            Self::Pids => write(&dir.join("pids.max"), &processes_max(limits).to_string()),
-        }
-    }
-
-    fn limit_v1(self, dir: &Path, limits: &Limits) -> Result<(), CgroupError> {
-        match self {
-            Self::Memory => {
-                let bytes = memory_bytes_max(limits).to_string();
-                write(&dir.join("memory.limit_in_bytes"), &bytes)?;
-                write_if_there(&dir.join("memory.memsw.limit_in_bytes"), &bytes)
-            }
-            Self::Cpu => match cpu_quota_us(limits) {
-                Some(quota) => {
-                    write(&dir.join("cpu.cfs_period_us"), &CPU_PERIOD_US.to_string())?;
-                    write(&dir.join("cpu.cfs_quota_us"), &quota.to_string())
-                }
-                None => Ok(()),
-            },
-            Self::Pids => write(&dir.join("pids.max"), &processes_max(limits).to_string()),
-        }
-    }
-}
-
-/// What the kernel lets the group use. `/tmp` and shared memory are charged to it too, so they are added: the exact
-/// limit on anonymous memory is the memory guard's, and this is the backstop behind it.
-fn memory_bytes_max(limits: &Limits) -> u64 {
-    limits.memory_bytes.saturating_add(limits.tmp_bytes).saturating_add(MEMORY_SLACK_BYTES)
-}
-
-/// None if the limit is above what the machine has.
-fn cpu_quota_us(limits: &Limits) -> Option<u64> {
-    let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64);
-    let millis = u64::from(limits.cpu_millis);
-    (millis < cpus * 1_000).then(|| (millis * CPU_PERIOD_US / 1_000).max(CPU_QUOTA_US_MIN))
-}
-
-pub(crate) fn processes_max(limits: &Limits) -> u32 {
-    limits.processes.saturating_add(INIT_PROCESSES)
-}
-
-// === finding the place ===
-
-const DELEGATE: &str =
-    "run as root, or in a delegated cgroup: systemd-run --user --scope -p Delegate=yes nilas serve";
-
-impl Mount {
-    fn own_dir(&self) -> PathBuf {
-        let below = self.own.strip_prefix(self.root.trim_end_matches('/')).unwrap_or(&self.own);
-        self.point.join(below.trim_start_matches('/'))
-    }
-}
-
-/// The v2 directory that gives most controllers; none if no place is writable.
-fn choose_unified(mount: &Mount, name: &str, privileged: bool) -> Option<Unified> {
-    let own = mount.own_dir();
-    let mut candidates = if privileged { vec![mount.point.clone()] } else { Vec::new() };
-    candidates.push(own.clone());
-    candidates
-        .extend(own.parent().filter(|parent| parent.starts_with(&mount.point)).map(Path::to_owned));
-    candidates.dedup();
-    let mut best: Option<Unified> = None;
-    for parent in candidates {
-        // Processes may only be moved by who may write to the common ancestor's cgroup.procs.
-        let procs = parent.join("cgroup.procs");
-        if rustix::fs::access(&procs, Access::WRITE_OK).is_err()
-            || make_dir(&parent.join(name)).is_err()
-        {
-            continue;
-        }
-        let unified =
-            Unified { controllers: enable_controllers(&parent, name), dir: parent.join(name) };
-        if best.as_ref().is_none_or(|best| best.controllers.len() < unified.controllers.len()) {
-            if let Some(lesser) = best.replace(unified) {
-                drop(fs::remove_dir(lesser.dir));
-            }
-        } else {
-            drop(fs::remove_dir(unified.dir));
-        }
-    }
-    best
-}
-
-/// Hands `parent`'s controllers down to `parent/name` and to the groups in it.
-fn enable_controllers(parent: &Path, name: &str) -> Vec<Controller> {
-    let offered = fs::read_to_string(parent.join("cgroup.controllers")).unwrap_or_default();
-    let mut enabled = Vec::new();
-    for controller in Controller::ALL {
-        if !offered.split_whitespace().any(|offer| offer == controller.name()) {
-            continue;
-        }
-        let order = format!("+{}", controller.name());
-        let here = parent.join("cgroup.subtree_control");
-        // A group with processes of its own cannot hand controllers down (EBUSY), except the root. If the processes
-        // are just this server and its spawner, they move aside.
-        let handed = write(&here, &order).is_ok()
-            || (move_aside(parent, name) && write(&here, &order).is_ok());
-        if handed && write(&parent.join(name).join("cgroup.subtree_control"), &order).is_ok() {
-            enabled.push(controller);
-        }
-    }
-    enabled
-}
-
-fn move_aside(parent: &Path, name: &str) -> bool {
-    let ours = [Some(rustix::process::getpid()), rustix::process::getppid()];
-    let ours: Vec<String> =
-        ours.into_iter().flatten().map(|pid| pid.as_raw_nonzero().to_string()).collect();
-    let procs = fs::read_to_string(parent.join("cgroup.procs")).unwrap_or_default();
-    if procs.lines().any(|pid| !ours.iter().any(|own| own == pid)) {
-        return false;
-    }
-    let leaf = parent.join(format!("{name}-server"));
-    make_dir(&leaf).is_ok() && ours.iter().all(|pid| write(&leaf.join("cgroup.procs"), pid).is_ok())
-}
-
-fn parse_mounts(mountinfo: &str, own: &str) -> Vec<Mount> {
-    mountinfo.lines().filter_map(|line| parse_mount(line, own)).collect()
-}
-
-fn parse_mount(line: &str, own: &str) -> Option<Mount> {
-    let (mount, filesystem) = line.split_once(" - ")?;
-    let mut mount = mount.split(' ').skip(3);
-    let (root, point) = (mount.next()?, mount.next()?);
-    let mut filesystem = filesystem.split(' ');
-    let kind = filesystem.next()?;
-    let options: Vec<String> = filesystem.nth(1)?.split(',').map(str::to_owned).collect();
-    let controllers = match kind {
-        "cgroup2" => Vec::new(),
-        "cgroup" => options,
-        _ => return None,
-    };
-    let own = own.lines().find_map(|line| {
-        let mut fields = line.splitn(3, ':').skip(1);
-        let (names, path) = (fields.next()?, fields.next()?);
-        let matches = if controllers.is_empty() {
-            names.is_empty()
-        } else {
-            names.split(',').any(|name| controllers.iter().any(|controller| controller == name))
-        };
-        matches.then(|| path.to_owned())
-    });
-    Some(Mount {
-        point: point.into(),
-        root: root.to_owned(),
-        controllers,
-        own: own.unwrap_or_else(|| "/".to_owned()),
-    })
-}
-
 // === files ===
 
 /// The number after `name` in the `name number` lines of a control file.
@@ -539,43 +332,6 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> CgroupError + use<> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use expect_test::{Expect, expect};
-
-    fn check(mountinfo: &str, own: &str, expected: Expect) {
-        let lines: Vec<String> = parse_mounts(mountinfo, own)
-            .iter()
-            .map(|mount| format!("own {} of {:?}\n", mount.own_dir().display(), mount.controllers))
-            .collect();
-        expected.assert_eq(&lines.concat());
-    }
-
-    #[test]
-    fn finds_the_own_group_in_each_layout() {
-        check(
-            "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
-             41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
-             42 31 0:39 / /tmp rw - tmpfs tmpfs rw",
-            "4:memory:/job/7\n0::/",
-            expect![[r#"
-                own /sys/fs/cgroup/memory/job/7 of ["rw", "memory"]
-                own /sys/fs/cgroup/unified/ of []
-            "#]],
-        );
-        check(
-            "30 23 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw,nsdelegate",
-            "0::/user.slice/user-1000.slice/user@1000.service/app.slice/run.scope",
-            expect![[r#"
-                own /sys/fs/cgroup/user.slice/user-1000.slice/user@1000.service/app.slice/run.scope of []
-            "#]],
-        );
-        check(
-            "30 23 0:26 /docker/abc /sys/fs/cgroup rw - cgroup2 cgroup2 rw",
-            "0::/docker/abc/inner",
-            expect![[r#"
-                own /sys/fs/cgroup/inner of []
-            "#]],
-        );
-    }
 
     #[test]
     fn reads_fields_by_their_whole_name() {
@@ -583,19 +339,5 @@ mod tests {
         assert_eq!(field(text, "anon"), Some(4_096));
         assert_eq!(field(text, "oom"), None);
         assert_eq!(field(text, "oom_kill"), Some(1));
-    }
-
-    #[test]
-    fn a_share_above_the_machine_is_no_quota() {
-        let limits = |cpu_millis| Limits {
-            memory_bytes: 1,
-            cpu_millis,
-            processes: 1,
-            files: 1,
-            tmp_bytes: 1,
-        };
-        assert_eq!(cpu_quota_us(&limits(72)), Some(1_440));
-        assert_eq!(cpu_quota_us(&limits(1)), Some(CPU_QUOTA_US_MIN));
-        assert_eq!(cpu_quota_us(&limits(u32::MAX)), None);
     }
 }

@@ -9,8 +9,17 @@ use crate::net;
 use crate::spec::SandboxSpec;
 
 /// Directories of the base system; on most hosts all but `/usr` are links into it.
-const SYSTEM_DIRS: [&str; 8] =
-    ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc/alternatives"];
+const SYSTEM_DIRS: [&str; 9] = [
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/etc/alternatives",
+    "/nix/store",
+];
 /// Configuration that programs need and that tells nothing about the host: certificates and the linker's cache.
 ///
 /// `/etc/localtime` is left out: without it programs are in UTC, as on AWS.

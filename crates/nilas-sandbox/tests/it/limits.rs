@@ -8,6 +8,7 @@ use crate::harness::{
 
 pub(crate) const TESTS: &[Test] = &[
     ("holds_a_memory_hog", holds_a_memory_hog),
+    ("holds_a_shared_memory_hog", holds_a_shared_memory_hog),
     ("holds_a_fork_bomb", holds_a_fork_bomb),
     ("holds_a_thread_hog", holds_a_thread_hog),
     ("holds_a_descriptor_hog", holds_a_descriptor_hog),
@@ -39,6 +40,23 @@ fn holds_a_memory_hog() -> Outcome {
         let exit = started.control.exited().await;
         assert_eq!(exit, Exit { code: exit.code, signal: exit.signal, out_of_memory: true });
         assert_eq!(started.control.memory_peak_bytes(), limit);
+        Outcome::Passed
+    })
+}
+
+/// Shared memory is not anonymous memory; the kernel's limit behind the guard's holds it.
+fn holds_a_shared_memory_hog() -> Outcome {
+    let script = "
+import os
+hog = os.memfd_create('hog')
+while True: os.write(hog, b'x' * 1048576)
+";
+    with_python(script, async |sandbox, spec| {
+        if !has(sandbox, "memory limit") {
+            return Outcome::Skipped("no memory controller".to_owned());
+        }
+        let (_, exit) = output(sandbox, spec).await;
+        assert_eq!(exit, Exit { code: None, signal: Some(9), out_of_memory: true });
         Outcome::Passed
     })
 }

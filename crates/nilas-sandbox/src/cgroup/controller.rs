@@ -1,0 +1,113 @@
+//! The three controllers that limit a sandbox, in both versions' terms.
+
+use std::path::Path;
+
+use super::{CgroupError, write, write_if_there};
+use crate::spec::Limits;
+
+/// Kernel memory (page tables, sockets, inodes) and `/dev/shm` of a sandbox, bytes, on top of what its limits name.
+const MEMORY_SLACK_BYTES: u64 = 64 * 1024 * 1024;
+/// Period of the CPU quota, microseconds: short, so that a small function waits often and briefly.
+const CPU_PERIOD_US: u64 = 20_000;
+/// The kernel refuses a smaller quota, microseconds.
+const CPU_QUOTA_US_MIN: u64 = 1_000;
+/// Our pid 1, which counts as well.
+const INIT_PROCESSES: u32 = 1;
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Controller {
+    Memory,
+    Cpu,
+    Pids,
+}
+
+impl Controller {
+    pub(super) const ALL: [Self; 3] = [Self::Memory, Self::Cpu, Self::Pids];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Cpu => "cpu",
+            Self::Pids => "pids",
+        }
+    }
+
+    pub(super) fn finding(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Memory => (
+                "memory limit",
+                "memory is measured every few milliseconds, not limited by the kernel: a burst can pass the limit for a moment, and shared memory (memfd) is not counted",
+            ),
+            Self::Cpu => ("cpu share", "every function may use all CPUs, whatever its memory size"),
+            Self::Pids => ("process limit", "processes are limited by RLIMIT_NPROC alone"),
+        }
+    }
+
+    pub(super) fn limit_v2(self, dir: &Path, limits: &Limits) -> Result<(), CgroupError> {
+        match self {
+            Self::Memory => {
+                write(&dir.join("memory.max"), &memory_bytes_max(limits).to_string())?;
+                write_if_there(&dir.join("memory.swap.max"), "0")?;
+                write_if_there(&dir.join("memory.oom.group"), "1")
+            }
+            Self::Cpu => match cpu_quota_us(limits) {
+                Some(quota) => write(&dir.join("cpu.max"), &format!("{quota} {CPU_PERIOD_US}")),
+                None => Ok(()),
+            },
+            Self::Pids => write(&dir.join("pids.max"), &processes_max(limits).to_string()),
+        }
+    }
+
+    pub(super) fn limit_v1(self, dir: &Path, limits: &Limits) -> Result<(), CgroupError> {
+        match self {
+            Self::Memory => {
+                let bytes = memory_bytes_max(limits).to_string();
+                write(&dir.join("memory.limit_in_bytes"), &bytes)?;
+                write_if_there(&dir.join("memory.memsw.limit_in_bytes"), &bytes)
+            }
+            Self::Cpu => match cpu_quota_us(limits) {
+                Some(quota) => {
+                    write(&dir.join("cpu.cfs_period_us"), &CPU_PERIOD_US.to_string())?;
+                    write(&dir.join("cpu.cfs_quota_us"), &quota.to_string())
+                }
+                None => Ok(()),
+            },
+            Self::Pids => write(&dir.join("pids.max"), &processes_max(limits).to_string()),
+        }
+    }
+}
+
+/// What the kernel lets the group use. `/tmp` and shared memory are charged to it too, so they are added: the exact
+/// limit on anonymous memory is the memory guard's, and this is the backstop behind it.
+fn memory_bytes_max(limits: &Limits) -> u64 {
+    limits.memory_bytes.saturating_add(limits.tmp_bytes).saturating_add(MEMORY_SLACK_BYTES)
+}
+
+/// None if the limit is above what the machine has.
+fn cpu_quota_us(limits: &Limits) -> Option<u64> {
+    let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64);
+    let millis = u64::from(limits.cpu_millis);
+    (millis < cpus * 1_000).then(|| (millis * CPU_PERIOD_US / 1_000).max(CPU_QUOTA_US_MIN))
+}
+
+pub(crate) fn processes_max(limits: &Limits) -> u32 {
+    limits.processes.saturating_add(INIT_PROCESSES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_above_the_machine_is_no_quota() {
+        let limits = |cpu_millis| Limits {
+            memory_bytes: 1,
+            cpu_millis,
+            processes: 1,
+            files: 1,
+            tmp_bytes: 1,
+        };
+        assert_eq!(cpu_quota_us(&limits(72)), Some(1_440));
+        assert_eq!(cpu_quota_us(&limits(1)), Some(CPU_QUOTA_US_MIN));
+        assert_eq!(cpu_quota_us(&limits(u32::MAX)), None);
+    }
+}
