@@ -145,6 +145,9 @@ table inet nilas-{prefix} {{
     iifname "{prefix}-*" oifname "{prefix}-*" drop
     iifname "{prefix}-*" ct state new add @flows {{ ip saddr ct count over {CONNECTIONS_MAX} }} drop
     oifname "{prefix}-*" ct state != {{ established, related }} drop
+    # A narrower way out, such as a VPN: the host's "fragmentation needed" does not pass the source check inside.
+    iifname "{prefix}-*" tcp flags syn tcp option maxseg size set rt mtu
+    oifname "{prefix}-*" tcp flags syn tcp option maxseg size set rt mtu
   }}
   chain postrouting {{
     type nat hook postrouting priority srcnat; policy accept;
@@ -184,15 +187,6 @@ fn forward_chains_that_drop(json: &str) -> Vec<String> {
 
 // === iptables ===
 
-/// The tables and built-in chains that jump to chains of ours, and what to.
-const IPTABLES_JUMPS: [(&str, &str, &str, &str); 5] = [
-    ("raw", "PREROUTING", "-i", "raw"),
-    ("nat", "POSTROUTING", "", "nat"),
-    ("filter", "INPUT", "-i", "in"),
-    ("filter", "FORWARD", "-i", "out"),
-    ("filter", "FORWARD", "-o", "back"),
-];
-
 fn iptables_text(rules: &Rules<'_>) -> String {
     let Rules { prefix, subnet, .. } = rules;
     let mut dns = String::new();
@@ -225,6 +219,12 @@ COMMIT
 :nilas-{prefix}-nat - [0:0]
 -A nilas-{prefix}-nat -s {subnet} ! -o {prefix}-+ -j MASQUERADE
 -I POSTROUTING -j nilas-{prefix}-nat
+COMMIT
+*mangle
+:nilas-{prefix}-mss - [0:0]
+-A nilas-{prefix}-mss -p tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu
+-I FORWARD -i {prefix}-+ -j nilas-{prefix}-mss
+-I FORWARD -o {prefix}-+ -j nilas-{prefix}-mss
 COMMIT
 *filter
 :nilas-{prefix}-in - [0:0]
@@ -269,13 +269,15 @@ COMMIT
 }
 
 fn remove_iptables(prefix: &str) -> Result<(), ProgramError> {
-    for (table, chain, direction, name) in IPTABLES_JUMPS {
-        let links =
-            if direction.is_empty() { String::new() } else { format!("{direction} {prefix}-+ ") };
-        remove_chain("iptables", prefix, table, name, &[format!("{chain} {links}")])?;
-    }
-    let jumps = [format!("INPUT -i {prefix}-+ "), format!("FORWARD -i {prefix}-+ ")];
-    remove_chain("ip6tables", prefix, "filter", "in", &jumps)
+    let from = |chain: &str| format!("{chain} -i {prefix}-+ ");
+    let to = |chain: &str| format!("{chain} -o {prefix}-+ ");
+    remove_chain("iptables", prefix, "raw", "raw", &[from("PREROUTING")])?;
+    remove_chain("iptables", prefix, "nat", "nat", &["POSTROUTING ".to_owned()])?;
+    remove_chain("iptables", prefix, "mangle", "mss", &[from("FORWARD"), to("FORWARD")])?;
+    remove_chain("iptables", prefix, "filter", "in", &[from("INPUT")])?;
+    remove_chain("iptables", prefix, "filter", "out", &[from("FORWARD")])?;
+    remove_chain("iptables", prefix, "filter", "back", &[to("FORWARD")])?;
+    remove_chain("ip6tables", prefix, "filter", "in", &[from("INPUT"), from("FORWARD")])
 }
 
 fn remove_admission(prefix: &str) -> Result<(), ProgramError> {

@@ -12,7 +12,11 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 /// Room for one datagram of a dump; the kernel never makes larger ones for a reader that asks for less than 32 KiB.
 const DATAGRAM_BYTES_MAX: usize = 32 * 1024;
 
-// Not in the libc crate. Values from linux/veth.h, linux/if_link.h and linux/rtnetlink.h.
+/// Room for all the kernel tells of one link.
+const LINK_BYTES_MAX: usize = 8 * 1024;
+
+// Not in the libc crate. Values from linux/if.h, linux/veth.h, linux/if_link.h and linux/rtnetlink.h.
+const IF_OPER_UP: u8 = 6;
 const RTNH_F_ONLINK: u32 = 4;
 const VETH_INFO_PEER: u16 = 1;
 const IFLA_INET_CONF: u16 = 1;
@@ -133,6 +137,28 @@ impl Socket {
     /// The index of the link with this name, in the socket's namespace.
     pub(super) fn link_index(&self, name: &str) -> io::Result<u32> {
         Ok(rustix::net::netdevice::name_to_index(&self.0, name)?)
+    }
+
+    /// Whether the link passes packets by now. Newer kernels make it so before they answer.
+    pub(super) fn link_is_up(&self, link: u32) -> io::Result<bool> {
+        let mut batch = Batch::default();
+        batch.add("look at link", libc::RTM_GETLINK, 0, |message| {
+            message.extend_from_slice(&link_header(link, 0, 0));
+        });
+        self.send(&batch.bytes)?;
+        let mut up = false;
+        let mut buffer = [0; LINK_BYTES_MAX];
+        loop {
+            let length = self.receive(&mut buffer)?;
+            for (kind, _, body) in messages(&buffer[..length]) {
+                if kind == libc::NLMSG_ERROR as u16 {
+                    return Ok(up);
+                }
+                let mut fields = attributes(body.get(16..).unwrap_or_default());
+                up |= fields
+                    .any(|(kind, value)| kind == libc::IFLA_OPERSTATE && value == [IF_OPER_UP]);
+            }
+        }
     }
 
     pub(super) fn links(&self) -> io::Result<Vec<Link>> {

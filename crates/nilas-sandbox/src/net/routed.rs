@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -27,6 +28,10 @@ const INSIDE_NAME: &str = "eth0";
 
 /// Host addresses closed inside each sandbox as a second wall. The packet filter closes all, however many.
 const HOST_ADDRESSES_CLOSED_MAX: usize = 64;
+
+/// How often to look whether a new link passes packets, on kernels that do not make sure of it: at most 10 ms.
+const LOOKS_MAX: u32 = 100;
+const LOOK_EVERY: Duration = Duration::from_micros(100);
 
 const MTU_DEFAULT: u32 = 1500;
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
@@ -126,18 +131,18 @@ impl Routed {
     }
 
     fn connect(&self, name: &str, address: Ipv4Addr, inside: &File) -> Result<(), NetError> {
-        let link = self
+        let host_link = self
             .socket
             .link_index(name)
             .map_err(|source| NetError::Netlink { step: "find link", source })?;
         let mut host = Batch::default();
-        host.forwarding(link);
+        host.forwarding(host_link);
         if self.ipv6 {
-            host.no_ipv6_address(link);
+            host.no_ipv6_address(host_link);
         }
-        host.up(link);
-        host.host_route(link, address);
-        host.neighbour(link, address, INSIDE_MAC);
+        host.up(host_link);
+        host.host_route(host_link, address);
+        host.neighbour(host_link, address, INSIDE_MAC);
         self.socket.run(&host)?;
 
         let socket = self
@@ -148,6 +153,19 @@ impl Routed {
             .link_index(INSIDE_NAME)
             .map_err(|source| NetError::Netlink { step: "find link", source })?;
         socket.run(&self.inside(link, address)?)?;
+        self.wait_up(host_link)
+    }
+
+    /// The host's end came up before its peer. The kernel notices the peer a moment later, and drops until then
+    /// what is for the sandbox: its first connection would wait a second for its SYN to be sent again.
+    fn wait_up(&self, link: u32) -> Result<(), NetError> {
+        for _ in 0..LOOKS_MAX {
+            let up = self.socket.link_is_up(link);
+            if up.map_err(|source| NetError::Netlink { step: "look at link", source })? {
+                break;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
         Ok(())
     }
 

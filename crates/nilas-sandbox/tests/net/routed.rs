@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use nilas_sandbox::{Attachment, HostNetwork, NetConfig};
 
 use crate::world::{
-    HOST, HOST_SECOND, METADATA, OUTSIDE, SandboxChild, World, hide_program, in_namespace, ready,
-    run, serve_tcp, serve_udp,
+    HOST, HOST_SECOND, METADATA, OUTSIDE, SandboxChild, World, count_tcp, hide_program,
+    in_namespace, ready, run, serve_tcp, serve_udp,
 };
 
 const PROGRAMS: [&str; 3] = ["ip", "nft", "unshare"];
@@ -155,6 +155,61 @@ fn name_servers_are_open_on_port_53_even_on_the_host_or_link_local() {
     assert!(sandbox.asks(METADATA, 53), "link-local name server");
     assert!(sandbox.reaches(METADATA, 80).is_err(), "cloud metadata is open");
     assert!(sandbox.reaches(HOST, other).is_err(), "the host is open");
+    network.detach(attachment);
+    network.tear_down();
+}
+
+#[test]
+fn large_segments_fit_a_narrower_way_out() {
+    if ready(&PROGRAMS) {
+        check_narrow(&World::new(), "nli");
+    }
+}
+
+#[test]
+fn large_segments_fit_with_iptables() {
+    if ready(&["ip", "unshare", "iptables-restore", "mount"]) {
+        let world = World::new();
+        hide_program("/usr/sbin/nft");
+        check_narrow(&world, "nlk");
+    }
+}
+
+fn check_narrow(world: &World, prefix: &str) {
+    let sink = in_namespace(&world.outside, || count_tcp(OUTSIDE));
+    let mut network = HostNetwork::set_up(&config(prefix)).expect("set up");
+    let (sandbox, attachment) = attached(&mut network, 0);
+    // As with a VPN that comes up later, and with the source check most distributions switch on: it would drop
+    // the host's "fragmentation needed".
+    run("ip", &["link", "set", "uplink", "mtu", "1200"]);
+    sandbox.probe(|| {
+        std::fs::write("/proc/sys/net/ipv4/conf/eth0/rp_filter", "2").expect("source check")
+    });
+    assert_eq!(sandbox.pours(OUTSIDE, sink, 200_000), Ok("200000".to_owned()));
+    network.detach(attachment);
+    network.tear_down();
+}
+
+#[test]
+fn loopback_comes_up_before_and_after_the_way_out() {
+    if !ready(&PROGRAMS) {
+        return;
+    }
+    let world = World::new();
+    let web = in_namespace(&world.outside, || {
+        serve_tcp(METADATA, 80);
+        serve_tcp(OUTSIDE, 0)
+    });
+    let mut network = HostNetwork::set_up(&config("nlj")).expect("set up");
+    let child = SandboxChild::start();
+    let up = || child.probe(|| nilas_sandbox::loopback_up().expect("loopback up"));
+    up();
+    let inside = child.probe(|| serve_tcp("127.0.0.1".parse().expect("loopback"), 0));
+    assert!(child.reaches("127.0.0.1".parse().expect("loopback"), inside).is_ok());
+    let attachment = network.attach(0, child.pid()).expect("attach");
+    up();
+    assert!(child.reaches(OUTSIDE, web).is_ok());
+    assert!(child.reaches(METADATA, 80).is_err());
     network.detach(attachment);
     network.tear_down();
 }

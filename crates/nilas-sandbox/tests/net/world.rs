@@ -113,6 +113,28 @@ impl SandboxChild {
         })
     }
 
+    /// Sends so many bytes at once, and gives the server's count of them.
+    pub(crate) fn pours(
+        &self,
+        address: Ipv4Addr,
+        port: u16,
+        bytes: usize,
+    ) -> Result<String, ErrorKind> {
+        self.probe(move || {
+            let pour = || {
+                let mut stream = TcpStream::connect_timeout(&(address, port).into(), PROBE)?;
+                stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+                stream.set_write_timeout(Some(Duration::from_secs(2)))?;
+                stream.write_all(&vec![0; bytes])?;
+                stream.shutdown(std::net::Shutdown::Write)?;
+                let mut count = String::new();
+                stream.read_to_string(&mut count)?;
+                Ok(count)
+            };
+            pour().map_err(|error: io::Error| error.kind())
+        })
+    }
+
     /// Whether a datagram is answered.
     pub(crate) fn asks(&self, address: Ipv4Addr, port: u16) -> bool {
         self.probe(move || {
@@ -121,6 +143,19 @@ impl SandboxChild {
             socket.send_to(b"?", (address, port)).is_ok() && socket.recv(&mut [0; 8]).is_ok()
         })
     }
+}
+
+/// Tells each connection how many bytes it has sent, until the test ends.
+pub(crate) fn count_tcp(address: Ipv4Addr) -> u16 {
+    let listener = TcpListener::bind((address, 0)).expect("listen");
+    let port = listener.local_addr().expect("address").port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let count = io::copy(&mut stream, &mut io::sink()).unwrap_or_default();
+            stream.write_all(count.to_string().as_bytes()).expect("tell");
+        }
+    });
+    port
 }
 
 fn connect(address: SocketAddr) -> io::Result<String> {
