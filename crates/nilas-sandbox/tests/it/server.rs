@@ -194,7 +194,8 @@ fn cleans_up_after_a_killed_spawner_and_server() -> Outcome {
 }
 
 fn tells_when_the_spawner_is_killed() -> Outcome {
-    let sandbox = LinuxSandbox::launch(&config()).unwrap();
+    let config = config();
+    let sandbox = LinuxSandbox::launch(&config).unwrap();
     let marker = marker(12);
     block_on(async {
         let started = start(&sandbox, spec(&["/bin/sleep", &marker])).await;
@@ -208,6 +209,12 @@ fn tells_when_the_spawner_is_killed() -> Outcome {
         assert_eq!(read_all(started.output), "");
     });
     gone(&marker);
+    drop(sandbox);
+    // What the killed one could not remove, the next one does.
+    drop(LinuxSandbox::launch(&config).unwrap());
+    let find =
+        Command::new("find").args(["/sys/fs/cgroup", "-name", &config.name]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&find.stdout), "");
     Outcome::Passed
 }
 
