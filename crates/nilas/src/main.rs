@@ -14,7 +14,6 @@ mod output;
 mod package;
 mod server;
 
-use std::ffi::OsStr;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -25,13 +24,20 @@ use crate::output::Output;
 fn main() -> ExitCode {
     let began = Instant::now();
     // The spawner is this binary once more. It comes before everything: nobody may have made a thread yet.
-    if std::env::args_os().nth(1).as_deref() == Some(OsStr::new(nilas_sandbox::SPAWNER_ARGUMENT)) {
+    let first = std::env::args_os().nth(1).unwrap_or_default();
+    if first == nilas_sandbox::SPAWNER_ARGUMENT {
         nilas_sandbox::spawner_main();
     }
-    let cli = Cli::of_process();
-    let env = EnvVars::of_process();
-    let output = Output::new(&cli.global, &env);
-    match commands::run(cli, env, output, began) {
+    let (done, output) = if first == server::SEARCH_COMMAND {
+        let overrides = std::env::args_os().nth(2).unwrap_or_default();
+        (server::search_and_tell(&overrides).map(|()| ExitCode::SUCCESS), Output::plain())
+    } else {
+        let cli = Cli::of_process();
+        let env = EnvVars::of_process();
+        let output = Output::new(&cli.global, &env);
+        (commands::run(cli, env, output, began), output)
+    };
+    match done {
         Ok(code) => code,
         Err(failure) if failure.is_broken_pipe() => ExitCode::SUCCESS,
         Err(failure) => {

@@ -33,6 +33,11 @@ impl Output {
         }
     }
 
+    /// Text without colours, for the program's talk with itself.
+    pub(crate) fn plain() -> Self {
+        Self { json: false, color: false, error_color: false }
+    }
+
     pub(crate) fn line(&self, text: &str) -> Result<(), Failure> {
         self.bytes(format!("{text}\n").as_bytes())
     }

@@ -41,7 +41,9 @@ mod validation;
 #[cfg(test)]
 mod tests;
 
-pub use runtimes::{InstalledRuntime, RuntimeCatalog, RuntimeError, RuntimesConfig, SearchPaths};
+pub use runtimes::{
+    InstalledRuntime, RuntimeCatalog, RuntimeError, RuntimeSearch, RuntimesConfig, SearchPaths,
+};
 
 use error::LambdaError;
 use functions::Functions;

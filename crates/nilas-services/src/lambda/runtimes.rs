@@ -28,7 +28,7 @@ pub struct RuntimeCatalog {
 #[derive(Debug)]
 struct Inner {
     config: RuntimesConfig,
-    paths: SearchPaths,
+    search: Box<dyn RuntimeSearch>,
     found: OnceLock<Found>,
     /// Substitutions already logged: each is worth one line, not one a function.
     logged: Mutex<BTreeSet<String>>,
@@ -42,12 +42,20 @@ struct Found {
     overrides: BTreeMap<String, Interpreter>,
 }
 
-/// One row of `nilas doctor`.
+/// An interpreter, and what it is for.
 #[derive(Debug, Clone)]
 pub struct InstalledRuntime {
-    /// `nodejs` or `python`, or the identifier an override is for.
+    /// `nodejs` or `python`; of a configured one the identifier or family it was configured for.
     pub family: String,
+    /// Named by the configuration, rather than found.
+    pub configured: bool,
     pub interpreter: Interpreter,
+}
+
+/// Finds the interpreters of this machine.
+pub trait RuntimeSearch: Send + Sync + std::fmt::Debug {
+    /// Best first. May block for as long as the interpreters take to tell their versions.
+    fn search(&self, config: &RuntimesConfig) -> Vec<InstalledRuntime>;
 }
 
 /// Why an identifier cannot be run.
@@ -101,13 +109,50 @@ const DEPRECATED: [&str; 13] = [
 const NODE_MAJOR_NEWEST: u32 = 26;
 const PYTHON_MINOR_NEWEST: u32 = 15;
 
+impl RuntimeSearch for SearchPaths {
+    fn search(&self, config: &RuntimesConfig) -> Vec<InstalledRuntime> {
+        detect::search(self, &config.overrides).rows()
+    }
+}
+
+impl Found {
+    fn rows(&self) -> Vec<InstalledRuntime> {
+        let row = |family: &str, configured: bool, interpreter: &Interpreter| InstalledRuntime {
+            family: family.to_owned(),
+            configured,
+            interpreter: interpreter.clone(),
+        };
+        let node = self.node.iter().map(|interpreter| row("nodejs", false, interpreter));
+        let python = self.python.iter().map(|interpreter| row("python", false, interpreter));
+        let configured = self
+            .overrides
+            .iter()
+            .map(|(identifier, interpreter)| row(identifier, true, interpreter));
+        configured.chain(node).chain(python).collect()
+    }
+
+    fn of(rows: Vec<InstalledRuntime>) -> Self {
+        let mut found = Self::default();
+        for InstalledRuntime { family, configured, interpreter } in rows {
+            if configured {
+                found.overrides.insert(family, interpreter);
+            } else if family == "python" {
+                found.python.push(interpreter);
+            } else {
+                found.node.push(interpreter);
+            }
+        }
+        found
+    }
+}
+
 impl RuntimeCatalog {
     /// Returns at once; the search runs when first needed, or on `start_detection`'s thread.
-    pub fn new(config: RuntimesConfig, paths: SearchPaths) -> Self {
+    pub fn new(config: RuntimesConfig, search: impl RuntimeSearch + 'static) -> Self {
         Self {
             inner: Arc::new(Inner {
                 config,
-                paths,
+                search: Box::new(search),
                 found: OnceLock::new(),
                 logged: Mutex::default(),
             }),
@@ -158,22 +203,12 @@ impl RuntimeCatalog {
 
     /// Everything found, for `nilas doctor`.
     pub fn list(&self) -> Vec<InstalledRuntime> {
-        let found = self.found();
-        let row = |family: &str, interpreter: &Interpreter| InstalledRuntime {
-            family: family.to_owned(),
-            interpreter: interpreter.clone(),
-        };
-        let node = found.node.iter().map(|interpreter| row("nodejs", interpreter));
-        let python = found.python.iter().map(|interpreter| row("python", interpreter));
-        let overrides =
-            found.overrides.iter().map(|(identifier, interpreter)| row(identifier, interpreter));
-        overrides.chain(node).chain(python).collect()
+        self.found().rows()
     }
 
     fn found(&self) -> &Found {
-        self.inner
-            .found
-            .get_or_init(|| detect::search(&self.inner.paths, &self.inner.config.overrides))
+        let Inner { config, search, found, .. } = self.inner.as_ref();
+        found.get_or_init(|| Found::of(search.search(config)))
     }
 
     fn log_once(&self, identifier: &str, used: &Interpreter) {

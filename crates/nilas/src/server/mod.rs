@@ -3,8 +3,10 @@
 mod adapters;
 mod data_dir;
 mod listen;
+mod runtimes;
 mod signals;
 mod start;
 mod user;
 
-pub(crate) use start::{runtimes_config, search_paths, serve};
+pub(crate) use runtimes::{SEARCH_COMMAND, runtimes_config, search_and_tell, search_paths};
+pub(crate) use start::serve;

@@ -12,7 +12,7 @@ use nilas_edge::{Edge, EdgeConfig, Identity};
 use nilas_engine::{Engine, EngineConfig};
 use nilas_model::{Clock, Origin, SystemClock};
 use nilas_sandbox::{Finding, LaunchError, LinuxSandbox, Outbound, PrivilegeError, SandboxConfig};
-use nilas_services::lambda::{RuntimeCatalog, RuntimesConfig, SearchPaths, SigningKey};
+use nilas_services::lambda::{RuntimeCatalog, SigningKey};
 use nilas_services::{Services, ServicesConfig};
 use nilas_store::{DirectoryLock, Store, StoreConfig};
 use tokio::sync::watch;
@@ -20,10 +20,10 @@ use tracing::{info, warn};
 
 use crate::commands::Context;
 use crate::config::{Config, USER};
-use crate::env_vars::{self, EnvVars};
 use crate::failure::{Chain, Failure};
 use crate::server::adapters::{AllServices, StoreLogSink};
 use crate::server::listen::listen;
+use crate::server::runtimes::{ChildSearch, runtimes_config, search_paths};
 use crate::server::signals::Signals;
 use crate::server::{data_dir, user};
 
@@ -52,7 +52,10 @@ pub(crate) fn serve(cx: &Context) -> Result<ExitCode, Failure> {
     let sandbox =
         LinuxSandbox::launch(&SandboxConfig::for_data_dir(&config.data_dir)).map_err(no_sandbox)?;
     let sandbox = Arc::new(sandbox);
+    let mut runtimes = RuntimeCatalog::new(runtimes_config(config), search_paths(&cx.env));
     if let Some(user) = owner {
+        let search = ChildSearch::start(config).map_err(step("look for runtimes"))?;
+        runtimes = RuntimeCatalog::new(runtimes_config(config), search);
         nilas_sandbox::drop_privileges(user.uid, user.gid)
             .map_err(|source| Failure::new(StartError::Privileges { source }))?;
     }
@@ -60,7 +63,7 @@ pub(crate) fn serve(cx: &Context) -> Result<ExitCode, Failure> {
         .enable_all()
         .thread_name("nilas:worker")
         .build()?;
-    let done = runtime.block_on(run(cx, lock, listener, sandbox.clone()));
+    let done = runtime.block_on(run(cx, lock, listener, sandbox.clone(), runtimes));
     // A detached task of a connection may not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(200));
     // Returns when every process, cgroup and interface of the environments is gone.
@@ -73,6 +76,7 @@ async fn run(
     lock: DirectoryLock,
     listener: TcpListener,
     sandbox: Arc<LinuxSandbox>,
+    runtimes: RuntimeCatalog,
 ) -> Result<ExitCode, Failure> {
     let config = &cx.config;
     // Before the rest, so that a signal during the start is not lost.
@@ -92,7 +96,6 @@ async fn run(
         Arc::clone(&clock),
     )
     .map_err(step("start the engine"))?;
-    let runtimes = RuntimeCatalog::new(runtimes_config(config), search_paths(&cx.env));
     runtimes.start_detection();
     let services = Services::new(
         services_config(config, &identity),
@@ -187,24 +190,6 @@ fn services_config(config: &Config, identity: &Identity) -> ServicesConfig {
 
 fn no_sandbox(source: LaunchError) -> Failure {
     Failure::new(StartError::Sandbox { source }).hint("`nilas doctor` tells what this host lacks")
-}
-
-/// Interpreters that the configuration names.
-pub(crate) fn runtimes_config(config: &Config) -> RuntimesConfig {
-    RuntimesConfig { overrides: config.runtimes.clone(), ..RuntimesConfig::default() }
-}
-
-/// Where interpreters are looked for.
-pub(crate) fn search_paths(env: &EnvVars) -> SearchPaths {
-    let home = env.path(&env_vars::HOME);
-    let below_home = |name: &str| home.as_ref().map(|home| home.join(name));
-    let path = env.get(&env_vars::PATH).unwrap_or_default();
-    SearchPaths {
-        path: std::env::split_paths(path).filter(|dir| dir.is_absolute()).collect(),
-        nvm_dir: env.path(&env_vars::NVM_DIR).or_else(|| below_home(".nvm")),
-        pyenv_root: env.path(&env_vars::PYENV_ROOT).or_else(|| below_home(".pyenv")),
-        home,
-    }
 }
 
 /// For `map_err`: what the server was about to do.
