@@ -18,7 +18,7 @@ HELLO = "exports.handler = async (event) => event"
 
 @pytest.fixture
 def lam(main_server):
-    return main_server.lambda_
+    return main_server.client("lambda", parameter_validation=False)
 
 
 def fails(code, call, **members):
