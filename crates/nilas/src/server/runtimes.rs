@@ -1,9 +1,10 @@
 //! Which interpreters functions run on: searched with the eyes of whoever started the server.
 //!
 //! A server that root started becomes a user who cannot look into `/root/.nvm` or `/root/.pyenv`; its spawner still
-//! can. So a child with root's rights looks around while the server starts, and tells what it saw.
+//! can. So a child that keeps root's rights looks around once the server is ready, and tells what it saw.
 
 use std::ffi::OsStr;
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -30,18 +31,18 @@ struct Row {
     version: String,
 }
 
-/// The running child, asked once.
+/// The child, which waits to be asked, once.
 #[derive(Debug)]
 pub(crate) struct ChildSearch(Mutex<Option<Child>>);
 
 impl ChildSearch {
-    /// Starts looking. Call it while the rights are still there; the configuration goes to the child as it came to us.
+    /// Makes the child. Call it while the rights are still there; the configuration goes to the child as it came to us.
     pub(crate) fn start(config: &Config) -> std::io::Result<Self> {
         let overrides = serde_json::to_string(&config.runtimes)?;
         let mut command = Command::new("/proc/self/exe");
         command
             .args([SEARCH_COMMAND, &overrides])
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());
         Ok(Self(Mutex::new(Some(command.spawn()?))))
@@ -51,6 +52,7 @@ impl ChildSearch {
 impl RuntimeSearch for ChildSearch {
     fn search(&self, _config: &RuntimesConfig) -> Vec<InstalledRuntime> {
         let child = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Closes the child's input, which is what it waits for.
         let output = child.map(Child::wait_with_output);
         let rows = match output {
             Some(Ok(output)) => serde_json::from_slice(&output.stdout).unwrap_or_default(),
@@ -63,8 +65,10 @@ impl RuntimeSearch for ChildSearch {
     }
 }
 
-/// What the child does: looks, tells, ends.
+/// What the child does: waits for the end of its input, looks, tells, ends. It waits because a dozen interpreters
+/// that tell their versions take the processors from a server that wants to be ready.
 pub(crate) fn search_and_tell(overrides: &OsStr) -> Result<(), Failure> {
+    std::io::stdin().lock().read_to_end(&mut Vec::new())?;
     let overrides = serde_json::from_slice(overrides.as_encoded_bytes()).map_err(Failure::new)?;
     let config = RuntimesConfig { overrides, ..RuntimesConfig::default() };
     let found = search_paths(&EnvVars::of_process()).search(&config);

@@ -96,12 +96,11 @@ async fn run(
         Arc::clone(&clock),
     )
     .map_err(step("start the engine"))?;
-    runtimes.start_detection();
     let services = Services::new(
         services_config(config, &identity),
         store.clone(),
         engine.clone(),
-        runtimes,
+        runtimes.clone(),
         Arc::clone(&clock),
     )
     .await
@@ -116,6 +115,8 @@ async fn run(
     let address = listener.local_addr()?;
     let serving = tokio::spawn(async move { edge.serve(listener, origin, stopping).await });
     announce(cx, address, origin, &findings);
+    // Last, for it makes a dozen interpreters tell their versions. Whoever creates a function sooner waits for it.
+    runtimes.start_detection();
 
     let name = signals.next().await;
     info!(signal = name, "stopping");
