@@ -8,6 +8,7 @@
 
 mod dns;
 mod firewall;
+mod message;
 mod netlink;
 mod pasta;
 pub(crate) mod program;

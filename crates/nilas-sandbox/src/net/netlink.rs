@@ -3,11 +3,15 @@
 //! Invariant: no wait. The kernel answers a request inside `send`, so every receive is non-blocking.
 
 use std::io;
-use std::mem::size_of;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+
+use super::message::{
+    Link, NETLINK_HEADER_BYTES, Route, address_header, attributes, decode_address, decode_link,
+    decode_route, link_header, messages, nest, pad, put, put_text, route_header,
+};
 
 /// Room for one datagram of a dump; the kernel never makes larger ones for a reader that asks for less than 32 KiB.
 const DATAGRAM_BYTES_MAX: usize = 32 * 1024;
@@ -23,7 +27,6 @@ const IFLA_INET_CONF: u16 = 1;
 const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
 const IN6_ADDR_GEN_MODE_NONE: u8 = 1;
 const IPV4_DEVCONF_FORWARDING: u16 = 1;
-const NETLINK_HEADER_BYTES: usize = 16;
 
 /// Routes of ours carry this as their protocol, so that leftovers can be told from the administrator's.
 pub(super) const ROUTE_PROTOCOL: u8 = 0x6e;
@@ -51,26 +54,6 @@ pub(super) struct Refused {
 pub(super) struct End<'a> {
     pub(super) name: &'a str,
     pub(super) mac: [u8; 6],
-}
-
-/// What a dump says of a link.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Link {
-    pub(super) index: u32,
-    pub(super) name: String,
-    pub(super) mtu: u32,
-}
-
-/// What a dump says of an IPv4 route.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Route {
-    pub(super) destination: Ipv4Addr,
-    pub(super) bits: u8,
-    pub(super) kind: u8,
-    pub(super) protocol: u8,
-    pub(super) table: u8,
-    pub(super) metric: u32,
-    pub(super) link: u32,
 }
 
 // === impl Socket ===
@@ -418,26 +401,6 @@ impl Batch {
     }
 }
 
-// === encoding ===
-
-fn link_header(index: u32, flags: u32, change: u32) -> [u8; 16] {
-    let mut header = [0; 16];
-    header[4..8].copy_from_slice(&index.to_ne_bytes());
-    header[8..12].copy_from_slice(&flags.to_ne_bytes());
-    header[12..16].copy_from_slice(&change.to_ne_bytes());
-    header
-}
-
-fn address_header(bits: u8, scope: u8, link: u32) -> [u8; 8] {
-    let [a, b, c, d] = link.to_ne_bytes();
-    [libc::AF_INET as u8, bits, 0, scope, a, b, c, d]
-}
-
-fn route_header(bits: u8, kind: u8, scope: u8, flags: u32, protocol: u8) -> [u8; 12] {
-    let [a, b, c, d] = flags.to_ne_bytes();
-    [libc::AF_INET as u8, bits, 0, 0, libc::RT_TABLE_MAIN, protocol, scope, kind, a, b, c, d]
-}
-
 fn put_end(message: &mut Vec<u8>, end: End<'_>, mtu: u32) {
     put_text(message, libc::IFLA_IFNAME, end.name);
     put(message, libc::IFLA_ADDRESS, &end.mac);
@@ -447,128 +410,10 @@ fn put_end(message: &mut Vec<u8>, end: End<'_>, mtu: u32) {
     put(message, libc::IFLA_NUM_RX_QUEUES, &1_u32.to_ne_bytes());
 }
 
-fn put(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    message.extend_from_slice(&((4 + value.len()) as u16).to_ne_bytes());
-    message.extend_from_slice(&kind.to_ne_bytes());
-    message.extend_from_slice(value);
-    pad(message);
-}
-
-fn put_text(message: &mut Vec<u8>, kind: u16, text: &str) {
-    let mut value = text.as_bytes().to_vec();
-    value.push(0);
-    put(message, kind, &value);
-}
-
-fn nest(message: &mut Vec<u8>, kind: u16, fill: impl FnOnce(&mut Vec<u8>)) {
-    let start = message.len();
-    message.extend_from_slice(&[0; 2]);
-    message.extend_from_slice(&kind.to_ne_bytes());
-    fill(message);
-    let length = (message.len() - start) as u16;
-    message[start..start + 2].copy_from_slice(&length.to_ne_bytes());
-}
-
-/// Messages and attributes start at multiples of four; every message here starts at one of the whole buffer.
-fn pad(message: &mut Vec<u8>) {
-    message.resize(message.len().next_multiple_of(4), 0);
-}
-
-// === decoding ===
-
-/// Splits a datagram into (type, sequence, body); stops at the first that does not fit.
-fn messages(mut datagram: &[u8]) -> impl Iterator<Item = (u16, u32, &[u8])> {
-    std::iter::from_fn(move || {
-        let length = read_u32(datagram, 0)? as usize;
-        let body = datagram.get(NETLINK_HEADER_BYTES..length)?;
-        let kind = read_u16(datagram, 4)?;
-        let sequence = read_u32(datagram, 8)?;
-        datagram = datagram.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((kind, sequence, body))
-    })
-}
-
-/// Splits attributes into (type, value); stops at the first that does not fit.
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    std::iter::from_fn(move || {
-        let length = read_u16(bytes, 0)? as usize;
-        let kind = read_u16(bytes, 2)?;
-        let value = bytes.get(4..length)?;
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((kind, value))
-    })
-}
-
-fn decode_link(body: &[u8]) -> Option<Link> {
-    let mut link = Link { index: read_u32(body, 4)?, name: String::new(), mtu: 0 };
-    for (kind, value) in attributes(body.get(16..)?) {
-        if kind == libc::IFLA_IFNAME {
-            let name = value.split(|byte| *byte == 0).next().unwrap_or_default();
-            link.name = String::from_utf8_lossy(name).into_owned();
-        } else if kind == libc::IFLA_MTU {
-            link.mtu = read_u32(value, 0)?;
-        }
-    }
-    Some(link)
-}
-
-fn decode_route(body: &[u8]) -> Option<Route> {
-    let header = body.get(..12)?;
-    if header[0] != libc::AF_INET as u8 {
-        return None;
-    }
-    let mut route = Route {
-        destination: Ipv4Addr::UNSPECIFIED,
-        bits: header[1],
-        table: header[4],
-        protocol: header[5],
-        kind: header[7],
-        metric: 0,
-        link: 0,
-    };
-    for (kind, value) in attributes(&body[12..]) {
-        match kind {
-            libc::RTA_DST => route.destination = read_ipv4(value)?,
-            libc::RTA_PRIORITY => route.metric = read_u32(value, 0)?,
-            libc::RTA_OIF => route.link = read_u32(value, 0)?,
-            _ => {}
-        }
-    }
-    Some(route)
-}
-
-fn decode_address(body: &[u8]) -> Option<(Ipv4Addr, u8)> {
-    let header = body.get(..8)?;
-    if header[0] != libc::AF_INET as u8 {
-        return None;
-    }
-    let local = attributes(&body[8..]).find(|(kind, _)| *kind == libc::IFA_LOCAL);
-    local.and_then(|(_, value)| read_ipv4(value)).map(|address| (address, header[1]))
-}
-
-fn read_u16(bytes: &[u8], at: usize) -> Option<u16> {
-    let field = bytes.get(at..at + size_of::<u16>())?;
-    Some(u16::from_ne_bytes(field.try_into().ok()?))
-}
-
-fn read_u32(bytes: &[u8], at: usize) -> Option<u32> {
-    let field = bytes.get(at..at + size_of::<u32>())?;
-    Some(u32::from_ne_bytes(field.try_into().ok()?))
-}
-
-fn read_ipv4(bytes: &[u8]) -> Option<Ipv4Addr> {
-    let octets: [u8; 4] = bytes.try_into().ok()?;
-    Some(Ipv4Addr::from(octets))
-}
-
-impl AsFd for Socket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
 
     /// One message as hexadecimal words, native order made little-endian by construction on the machines we build for.
