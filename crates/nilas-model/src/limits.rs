@@ -50,6 +50,8 @@ pub const CONCURRENT_EXECUTIONS_DEFAULT: u32 = 1_000;
 pub const INIT_MS_MAX: u64 = 10_000;
 /// Time an invocation waits for a version that is still being unpacked, milliseconds.
 pub const INVOKE_PENDING_MS_MAX: u64 = 10_000;
+/// Time the answer to a deployment waits for the new version to be ready, milliseconds.
+pub const SETTLE_BEFORE_ANSWER_MS_MAX: u64 = 250;
 /// Grace for a runtime with extensions at shutdown, milliseconds.
 pub const SHUTDOWN_MS_MAX: u64 = 2_000;
 /// Idle time after which an environment is stopped, milliseconds.

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::configuration::FunctionConfiguration;
 use super::error::LambdaError;
 use super::functions::Function;
-use super::lifecycle::{new_revision_id, settle_in_background};
+use super::lifecycle::{new_revision_id, settle_before_first_look};
 use super::record::{Architecture, Code, State, VersionRecord};
 use super::settings::not_supported;
 use super::validation::{ItemConstraint, Violations};
@@ -107,7 +107,8 @@ pub(crate) async fn function_update_code(
         _ => Version::Latest,
     };
     let function = writer.save(next).await?;
-    settle_in_background(lambda, function.id.clone(), unsettled(&function));
+    drop(writer);
+    settle_before_first_look(lambda, &function).await;
     let record = function.version(answered).ok_or_else(|| target.not_found())?;
     body::answer(StatusCode::OK, &FunctionConfiguration::of(&function, answered, record))
 }
@@ -205,10 +206,4 @@ pub(crate) fn check_updatable(
         return Err(LambdaError::RevisionMismatch);
     }
     Ok(())
-}
-
-/// Versions that still have to be made ready, `$LATEST` first.
-pub(crate) fn unsettled(function: &Function) -> Vec<Version> {
-    let waiting = function.versions().filter(|(_, record)| !record.state.is_settled());
-    waiting.map(|(version, _)| version).collect()
 }

@@ -11,7 +11,7 @@ use super::code::check_updatable;
 use super::configuration::FunctionConfiguration;
 use super::error::LambdaError;
 use super::functions::Function;
-use super::lifecycle::{new_revision_id, settle_in_background};
+use super::lifecycle::{new_revision_id, settle_before_first_look};
 use super::record::State;
 use super::settings::SettingsInput;
 use super::validation::Violations;
@@ -52,7 +52,8 @@ pub(crate) async fn function_update_configuration(
     latest.modified_ms = lambda.clock.epoch_ms();
     latest.state = State::Updating;
     let function = writer.save(next).await?;
-    settle_in_background(lambda, function.id.clone(), vec![Version::Latest]);
+    drop(writer);
+    settle_before_first_look(lambda, &function).await;
     body::answer(
         StatusCode::OK,
         &FunctionConfiguration::of(&function, Version::Latest, &function.record.latest),

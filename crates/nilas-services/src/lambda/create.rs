@@ -9,11 +9,11 @@ use nilas_wire::{ApiRequest, ApiResponse};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::code::{CodeInput, architecture, check_architectures, check_body_size, unsettled};
+use super::code::{CodeInput, architecture, check_architectures, check_body_size};
 use super::configuration::FunctionConfiguration;
 use super::error::LambdaError;
 use super::functions::Function;
-use super::lifecycle::{new_revision_id, settle_in_background};
+use super::lifecycle::{new_revision_id, settle_before_first_look};
 use super::record::{FunctionId, FunctionRecord, State, VersionRecord};
 use super::settings::{self, SettingsInput, not_supported};
 use super::validation::Violations;
@@ -95,7 +95,8 @@ pub(crate) async fn function_create(
         _ => Version::Latest,
     };
     let function = writer.save(function).await?;
-    settle_in_background(lambda, function.id.clone(), unsettled(&function));
+    drop(writer);
+    settle_before_first_look(lambda, &function).await;
     let record = function.version(answered).unwrap_or(&function.record.latest);
     body::answer(StatusCode::CREATED, &FunctionConfiguration::of(&function, answered, record))
 }

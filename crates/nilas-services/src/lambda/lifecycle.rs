@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nilas_model::limits::INVOKE_PENDING_MS_MAX;
+use nilas_model::limits::{INVOKE_PENDING_MS_MAX, SETTLE_BEFORE_ANSWER_MS_MAX};
 use nilas_model::{Interpreter, RuntimeKind, Version, VersionSnapshot};
+use tokio::task::JoinHandle;
 
 use super::Lambda;
 use super::error::LambdaError;
@@ -22,14 +23,36 @@ struct Ready {
     interpreter: Option<Interpreter>,
 }
 
-/// Finishes a version that was accepted as pending, without anybody waiting for it.
-pub(crate) fn settle_in_background(lambda: &Arc<Lambda>, id: FunctionId, versions: Vec<Version>) {
+/// Finishes versions that were accepted as pending; goes on whether or not somebody waits for it.
+pub(crate) fn settle_in_background(
+    lambda: &Arc<Lambda>,
+    id: FunctionId,
+    versions: Vec<Version>,
+) -> JoinHandle<()> {
     let lambda = lambda.clone();
     tokio::spawn(async move {
         for version in versions {
             settle(&lambda, &id, version).await;
         }
-    });
+    })
+}
+
+/// Finishes versions, and holds the answer back for the moment that most take.
+///
+/// The answer still says `Pending` or `InProgress`, as AWS's does. But waiters sleep up to five seconds after a first
+/// look that comes too early, so that a deployment's speed hangs on this moment.
+pub(crate) async fn settle_before_first_look(lambda: &Arc<Lambda>, function: &Function) {
+    let waiting = function.versions().filter(|(_, record)| !record.state.is_settled());
+    let waiting: Vec<Version> = waiting.map(|(version, _)| version).collect();
+    let settled = settle_in_background(lambda, function.id.clone(), waiting);
+    match tokio::time::timeout(Duration::from_millis(SETTLE_BEFORE_ANSWER_MS_MAX), settled).await {
+        Ok(Ok(())) => {}
+        Ok(Err(err)) => tracing::error!(error = %err, "settling a version panicked"),
+        Err(_) => tracing::debug!(
+            function = function.id.name.as_str(),
+            "version settles after the answer"
+        ),
+    }
 }
 
 /// Makes `version` ready, or marks it failed.

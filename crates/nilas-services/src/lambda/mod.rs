@@ -10,7 +10,7 @@ use std::sync::Arc;
 use nilas_engine::Engine;
 use nilas_model::{AuthContext, Clock, Interpreter, RuntimeKind, Version};
 use nilas_store::{BlobHash, Blobs, Store};
-use nilas_wire::{ApiRequest, ApiResponse, Protocol, encode_fault};
+use nilas_wire::{ApiRequest, ApiResponse, Blame, Protocol, encode_fault};
 
 mod account;
 mod body;
@@ -122,7 +122,7 @@ impl Lambda {
         lambda.collect_garbage().await;
         for function in lambda.functions.all() {
             let versions: Vec<Version> = function.versions().map(|(version, _)| version).collect();
-            lifecycle::settle_in_background(&lambda, function.id.clone(), versions);
+            drop(lifecycle::settle_in_background(&lambda, function.id.clone(), versions));
         }
         Ok(lambda)
     }
@@ -138,13 +138,17 @@ impl Lambda {
         };
         answer.unwrap_or_else(|err| {
             let fault = err.fault();
-            if fault.status >= 500 {
-                tracing::error!(
+            match &err {
+                LambdaError::NotImplemented(what) => {
+                    tracing::info!(path = request.path, what, "asked for what is not implemented");
+                }
+                err if fault.blame == Blame::Platform => tracing::error!(
                     path = request.path,
                     error = %err,
-                    cause = std::error::Error::source(&err),
+                    cause = std::error::Error::source(err),
                     "lambda operation failed"
-                );
+                ),
+                _ => {}
             }
             encode_fault(Protocol::RestJson, &fault, &request.request_id)
         })
