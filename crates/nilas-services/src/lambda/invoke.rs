@@ -15,7 +15,7 @@ use super::error::LambdaError;
 use super::lifecycle::ready_snapshot;
 use super::target::{self, Target};
 use super::validation::Violations;
-use super::{Lambda, payload};
+use super::{Lambda, payload, trace};
 
 pub(crate) async fn invoke(
     lambda: &Lambda,
@@ -50,7 +50,11 @@ pub(crate) async fn invoke(
         invoked_arn: target.arn().to_string(),
         client_context: input.client_context,
         cognito_identity: None,
-        trace_id: request.header("x-amzn-trace-id").map(str::to_owned),
+        trace_id: Some(trace::header(
+            request.header("x-amzn-trace-id"),
+            request.request_id,
+            lambda.clock.epoch_ms(),
+        )),
         want_log_tail: input.want_log_tail,
     };
     let outcome = lambda.engine.invoke(&snapshot, invocation).await?;

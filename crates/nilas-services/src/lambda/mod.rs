@@ -36,6 +36,7 @@ mod runtimes;
 mod settings;
 mod tags;
 mod target;
+mod trace;
 mod validation;
 
 #[cfg(test)]
