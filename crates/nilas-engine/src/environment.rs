@@ -343,7 +343,8 @@ impl Environment {
     /// Answers with an error of the platform.
     fn abandon<T>(&mut self, job: Job, error: InvokeError) -> Option<T> {
         if !matches!(error, InvokeError::ShuttingDown) {
-            tracing::warn!(environment = %self.id, %error, "environment start failed");
+            let cause = std::error::Error::source(&error);
+            tracing::warn!(environment = %self.id, %error, cause, "environment start failed");
         }
         self.end(None);
         drop(job.reply.send(Err(error)));

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -46,6 +46,9 @@ pub struct SandboxConfig {
     pub subnet: Option<Subnet>,
     /// Ports that sandboxes reach on no machine.
     pub closed_ports: Vec<u16>,
+    /// A file that the spawner keeps locked until it has cleaned up, so that the next one of the same name, started
+    /// after a crash of the server, waits for that. None where nobody else uses the name.
+    pub lock: Option<PathBuf>,
 }
 
 /// Real sandboxes, through a spawner process. Dropping it ends all of them.
@@ -103,6 +106,7 @@ impl SandboxConfig {
             network_prefix: format!("n{:05x}", hash & 0xf_ffff),
             subnet: None,
             closed_ports: Vec::new(),
+            lock: None,
         }
     }
 }

@@ -7,10 +7,11 @@ mod start;
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::event::{Timespec, epoll};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{Pid, Signal, WaitOptions};
@@ -38,6 +39,8 @@ const NETWORK_WAIT: Duration = Duration::from_secs(5);
 /// Groups empty a moment after their last process has been reaped; then they can be removed.
 const RETIRE_RETRY_MS: i64 = 2;
 const RETIRE_TRIES_MAX: u32 = 1_000;
+/// How long the spawner of a server that crashed may take to clean up.
+const PREDECESSOR_MS_MAX: u32 = 10_000;
 
 #[derive(Debug)]
 struct Spawner {
@@ -54,6 +57,8 @@ struct Spawner {
     init_filter: Filter,
     live: BTreeMap<u32, Live>,
     retiring: Vec<(Cgroup, u32)>,
+    /// Held to the end: see `SandboxConfig::lock`.
+    _alone: Option<OwnedFd>,
 }
 
 /// A sandbox from its fork to the reaping of its pid 1.
@@ -123,6 +128,26 @@ fn begin() -> Result<Option<Spawner>, StepError> {
     Ok(protocol::send(&server, &event, &[], SendFlags::empty()).ok().and(spawner))
 }
 
+/// After a crash of the server its spawner still cleans up, under the names that we are about to use.
+fn wait_for_predecessor(lock: &Path) -> Result<OwnedFd, StepError> {
+    let flags = OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file =
+        step("open the spawner's lock", rustix::fs::open(lock, flags, Mode::from_raw_mode(0o600)))?;
+    let mut waited_ms = 0;
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if waited_ms < PREDECESSOR_MS_MAX => {
+                std::thread::sleep(Duration::from_millis(1));
+                waited_ms += 1;
+            }
+            result => {
+                step("wait for the spawner of the server before", result)?;
+                return Ok(file);
+            }
+        }
+    }
+}
+
 // === impl Spawner ===
 
 impl Spawner {
@@ -138,6 +163,7 @@ impl Spawner {
                 .contains(CapabilitySet::SYS_ADMIN | CapabilitySet::SETUID | CapabilitySet::SETGID)
         });
         let privileged = capable && probe::namespaces(true).ok;
+        let alone = config.lock.as_deref().map(wait_for_predecessor).transpose()?;
         let layout = step("set up cgroups", Layout::set_up(&config.name, privileged))?;
         let network = NetConfig {
             subnet: config.subnet,
@@ -163,6 +189,7 @@ impl Spawner {
             init_filter: step("compile filter", seccomp::compile(Role::Init))?,
             live: BTreeMap::new(),
             retiring: Vec::new(),
+            _alone: alone,
         })
     }
 

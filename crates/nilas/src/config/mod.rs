@@ -79,7 +79,10 @@ pub(crate) enum ConfigError {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         let hint = match &error {
-            ConfigError::Read { .. } | ConfigError::Syntax { .. } => None,
+            ConfigError::Read { .. } => {
+                Some("if the file is not yours, set HOME, or name another with --config".to_owned())
+            }
+            ConfigError::Syntax { .. } => None,
             ConfigError::UnknownKey { nearest: Some(nearest), .. } => {
                 Some(format!("did you mean `{nearest}`?"))
             }

@@ -49,8 +49,7 @@ pub(crate) fn serve(cx: &Context) -> Result<ExitCode, Failure> {
     let lock = data_dir::prepare(&config.data_dir, owner)?;
     let listener = listen(config.listen)?;
     // Before the privileges go, for the spawner keeps them, and before any thread.
-    let sandbox =
-        LinuxSandbox::launch(&SandboxConfig::for_data_dir(&config.data_dir)).map_err(no_sandbox)?;
+    let sandbox = LinuxSandbox::launch(&sandbox_config(config)).map_err(no_sandbox)?;
     let sandbox = Arc::new(sandbox);
     let mut runtimes = RuntimeCatalog::new(runtimes_config(config), search_paths(&cx.env));
     if let Some(user) = owner {
@@ -187,6 +186,11 @@ fn services_config(config: &Config, identity: &Identity) -> ServicesConfig {
             secret_access_key: key.secret_access_key.clone(),
         },
     }
+}
+
+fn sandbox_config(config: &Config) -> SandboxConfig {
+    let lock = Some(config.data_dir.join("spawner.lock"));
+    SandboxConfig { lock, ..SandboxConfig::for_data_dir(&config.data_dir) }
 }
 
 fn no_sandbox(source: LaunchError) -> Failure {
