@@ -197,11 +197,12 @@ class Server:
 
     def environment_cgroups(self) -> list:
         """The cgroup v2 directories of this server's environments."""
-        marker = self.cgroup or cgroup2_root()
         found = []
-        for events in marker.rglob("cgroup.events"):
-            if self.owns(events.parent) and "populated 1" in events.read_text():
-                found.append(events.parent)
+        for directory, _, files in os.walk(self.cgroup or cgroup2_root()):
+            path = pathlib.Path(directory)
+            with contextlib.suppress(OSError):  # Others' environments come and go.
+                if "cgroup.events" in files and self.owns(path) and "populated 1" in (path / "cgroup.events").read_text():
+                    found.append(path)
         return found
 
     def owns(self, cgroup: pathlib.Path) -> bool:
