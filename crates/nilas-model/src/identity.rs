@@ -43,12 +43,20 @@ pub struct SessionCredentials {
 
 impl std::fmt::Debug for SessionCredentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SessionCredentials").field("access_key_id", &self.access_key_id).finish_non_exhaustive()
+        f.debug_struct("SessionCredentials")
+            .field("access_key_id", &self.access_key_id)
+            .finish_non_exhaustive()
     }
 }
 
 /// Makes credentials for environments; the edge verifies them.
 pub trait CredentialIssuer: Send + Sync + std::fmt::Debug {
     /// Credentials of `role_arn` in `account`, for the session called `session`, good for `ttl_ms` milliseconds.
-    fn issue(&self, account: &AccountId, role_arn: &str, session: &str, ttl_ms: u64) -> SessionCredentials;
+    fn issue(
+        &self,
+        account: &AccountId,
+        role_arn: &str,
+        session: &str,
+        ttl_ms: u64,
+    ) -> SessionCredentials;
 }

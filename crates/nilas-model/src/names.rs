@@ -26,7 +26,11 @@ pub struct Region(String);
 impl Region {
     /// `((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})`
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        if is_region(text) { Ok(Self(text.to_owned())) } else { Err(NameError::Region(text.to_owned())) }
+        if is_region(text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(NameError::Region(text.to_owned()))
+        }
     }
 
     pub fn as_str(&self) -> &str {
@@ -41,7 +45,8 @@ pub struct FunctionName(String);
 impl FunctionName {
     /// The pattern of read operations, which is the widest: CreateFunction checks its own narrower one.
     pub fn parse(text: &str) -> Result<Self, NameError> {
-        let valid = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+        let valid = !text.is_empty()
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
         if valid { Ok(Self(text.to_owned())) } else { Err(NameError::Function(text.to_owned())) }
     }
 
@@ -73,7 +78,9 @@ impl Qualifier {
             return Err(NameError::Qualifier(text.to_owned()));
         }
         match text.parse::<u64>() {
-            Ok(number) if !text.starts_with('0') && !text.starts_with('+') => Ok(Self::Version(number)),
+            Ok(number) if !text.starts_with('0') && !text.starts_with('+') => {
+                Ok(Self::Version(number))
+            }
             _ => Ok(Self::Alias(text.to_owned())),
         }
     }
@@ -126,7 +133,13 @@ pub struct FunctionArn {
 impl fmt::Display for FunctionArn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { region, account, name, qualifier } = self;
-        write!(f, "arn:aws:lambda:{}:{}:function:{}", region.as_str(), account.as_str(), name.as_str())?;
+        write!(
+            f,
+            "arn:aws:lambda:{}:{}:function:{}",
+            region.as_str(),
+            account.as_str(),
+            name.as_str()
+        )?;
         match qualifier {
             Some(qualifier) => write!(f, ":{qualifier}"),
             None => Ok(()),
@@ -152,7 +165,6 @@ impl FunctionRef {
         let mut parts: Vec<&str> = text.split(':').collect();
         if parts.len() >= 3 && parts[0] == "arn" && is_partition(parts[1]) && parts[2] == "lambda" {
             parts.drain(..3);
-            // After the prefix a whole ARN must name a function; `arn:aws:lambda:f` fits the pattern all the same.
         }
         let mut region = None;
         if parts.len() > 1 && is_region(parts[0]) {
@@ -243,7 +255,8 @@ pub enum NameError {
 }
 
 fn is_partition(text: &str) -> bool {
-    text.strip_prefix("aws").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-'))
+    text.strip_prefix("aws")
+        .is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-'))
 }
 
 fn is_region(text: &str) -> bool {
@@ -255,7 +268,8 @@ fn is_region(text: &str) -> bool {
         _ => return false,
     };
     let lower = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase());
-    let middle_fits = middle.is_none_or(|m| m == "gov" || (m.starts_with("iso") && m.len() <= 4 && lower(m)));
+    let middle_fits =
+        middle.is_none_or(|m| m == "gov" || (m.starts_with("iso") && m.len() <= 4 && lower(m)));
     country.len() == 2
         && lower(country)
         && middle_fits
@@ -269,39 +283,39 @@ fn is_region(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn check(text: &str, expected: Option<(Option<&str>, Option<&str>, &str, Option<&str>)>) {
-        let parsed = FunctionRef::parse(text).ok();
-        let seen = parsed.as_ref().map(|r| {
-            (
-                r.region.as_ref().map(Region::as_str),
-                r.account.as_ref().map(AccountId::as_str),
-                r.name.as_str(),
-                r.qualifier.as_ref().map(Qualifier::to_string),
-            )
+    /// `expected` is `region account name qualifier`, with `-` for what the text leaves out; None for a refusal.
+    fn check(text: &str, expected: Option<&str>) {
+        let seen = FunctionRef::parse(text).ok().map(|r| {
+            let qualifier = r.qualifier.map_or_else(|| "-".to_owned(), |q| q.to_string());
+            let region = r.region.as_ref().map_or("-", Region::as_str);
+            let account = r.account.as_ref().map_or("-", AccountId::as_str);
+            format!("{region} {account} {} {qualifier}", r.name.as_str())
         });
-        let expected = expected.map(|(region, account, name, q)| (region, account, name, q.map(str::to_owned)));
-        assert_eq!(seen, expected, "{text}");
+        assert_eq!(seen.as_deref(), expected, "{text}");
     }
 
     #[test]
     fn takes_every_form_of_function_name() {
         let arn = "arn:aws:lambda:us-east-1:000000000000:function:f";
-        check("f", Some((None, None, "f", None)));
-        check("1_hello_world", Some((None, None, "1_hello_world", None)));
-        check("f:live", Some((None, None, "f", Some("live"))));
-        check("f:7", Some((None, None, "f", Some("7"))));
-        check("f:$LATEST", Some((None, None, "f", Some("$LATEST"))));
-        check("function:f:3", Some((None, None, "f", Some("3"))));
-        check("000000000000:function:f", Some((None, Some("000000000000"), "f", None)));
-        check(arn, Some((Some("us-east-1"), Some("000000000000"), "f", None)));
-        check(&format!("{arn}:live"), Some((Some("us-east-1"), Some("000000000000"), "f", Some("live"))));
-        check("arn:aws-us-gov:lambda:us-gov-west-1:000000000000:function:f", Some((Some("us-gov-west-1"), Some("000000000000"), "f", None)));
-        check("function", Some((None, None, "function", None)));
+        check("f", Some("- - f -"));
+        check("1_hello_world", Some("- - 1_hello_world -"));
+        check("f:live", Some("- - f live"));
+        check("f:7", Some("- - f 7"));
+        check("f:$LATEST", Some("- - f $LATEST"));
+        check("function:f:3", Some("- - f 3"));
+        check("000000000000:function:f", Some("- 000000000000 f -"));
+        check(arn, Some("us-east-1 000000000000 f -"));
+        check(&format!("{arn}:live"), Some("us-east-1 000000000000 f live"));
+        let other_partition = "arn:aws-us-gov:lambda:us-gov-west-1:000000000000:function:f";
+        check(other_partition, Some("us-gov-west-1 000000000000 f -"));
+        check("function", Some("- - function -"));
     }
 
     #[test]
     fn refuses_what_the_pattern_refuses() {
-        for text in ["", ":", "f:", "a b", "f:a:b:c:d", "arn:aws:s3:::bucket/x", "f/g", "f:$latest", "é"] {
+        for text in
+            ["", ":", "f:", "a b", "f:a:b:c:d", "arn:aws:s3:::bucket/x", "f/g", "f:$latest", "é"]
+        {
             check(text, None);
         }
     }

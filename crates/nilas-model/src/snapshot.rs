@@ -48,7 +48,12 @@ impl VersionSnapshot {
 
     /// `arn:aws:lambda:REGION:ACCOUNT:function:NAME`, without a qualifier.
     pub fn arn(&self) -> FunctionArn {
-        FunctionArn { region: self.region.clone(), account: self.account.clone(), name: self.name.clone(), qualifier: None }
+        FunctionArn {
+            region: self.region.clone(),
+            account: self.account.clone(),
+            name: self.name.clone(),
+            qualifier: None,
+        }
     }
 }
 
