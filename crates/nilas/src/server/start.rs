@@ -16,6 +16,7 @@ use nilas_services::lambda::{RuntimeCatalog, SigningKey};
 use nilas_services::{Services, ServicesConfig};
 use nilas_store::{DirectoryLock, Store, StoreConfig};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::commands::Context;
@@ -120,19 +121,8 @@ async fn run(
     let name = signals.next().await;
     info!(signal = name, "stopping");
     stop.send_replace(true);
-    let limit = config.limits.shutdown;
-    let finish = async {
-        // Running invocations first: their answers are what open connections wait for.
-        engine.shutdown(limit).await;
-        if tokio::time::timeout(ANSWERS_MAX, serving).await.is_err() {
-            warn!("connections were still open at the end");
-        }
-        if let Err(error) = store.logs().flush().await {
-            warn!(error = %Chain(&error), "the last log lines were not written");
-        }
-    };
     tokio::select! {
-        () = finish => {
+        () = finish(&engine, &store, serving, config.limits.shutdown) => {
             info!("stopped");
             Ok(ExitCode::SUCCESS)
         }
@@ -141,6 +131,18 @@ async fn run(
             warn!(signal = name, "stopping at once");
             Ok(ExitCode::FAILURE)
         }
+    }
+}
+
+/// Ends what runs, in the order in which it depends on each other; nothing new is accepted any more.
+async fn finish(engine: &Engine, store: &Store, serving: JoinHandle<()>, limit: Duration) {
+    // Running invocations first: their answers are what open connections wait for.
+    engine.shutdown(limit).await;
+    if tokio::time::timeout(ANSWERS_MAX, serving).await.is_err() {
+        warn!("connections were still open at the end");
+    }
+    if let Err(error) = store.logs().flush().await {
+        warn!(error = %Chain(&error), "the last log lines were not written");
     }
 }
 
