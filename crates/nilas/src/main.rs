@@ -12,6 +12,8 @@ mod failure;
 mod logging;
 mod output;
 mod package;
+#[cfg(test)]
+mod reference;
 mod server;
 
 use std::process::ExitCode;

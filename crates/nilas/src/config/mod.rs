@@ -1,6 +1,6 @@
 //! The effective configuration: flags over environment over `nilas.toml` over defaults.
 
-mod keys;
+pub(crate) mod keys;
 mod layers;
 
 use std::collections::BTreeMap;
