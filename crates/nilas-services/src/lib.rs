@@ -4,6 +4,7 @@
 //! Invariant: nothing of the control plane is on the path of an invocation but one read of a map.
 #![forbid(unsafe_code)]
 
+mod access;
 pub mod lambda;
 mod logs;
 mod s3;

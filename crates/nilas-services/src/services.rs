@@ -6,10 +6,10 @@ use std::sync::Arc;
 use nilas_engine::Engine;
 use nilas_model::{AuthContext, Clock};
 use nilas_store::{Blobs, Logs, Store};
-use nilas_wire::{ApiRequest, ApiResponse, Service};
+use nilas_wire::{ApiRequest, ApiResponse, Service, encode_fault};
 
 use crate::lambda::{Lambda, LambdaConfig, LambdaStartError, RuntimeCatalog, SigningKey};
-use crate::{logs, s3, sts};
+use crate::{access, logs, s3, sts};
 
 #[derive(Debug, Clone)]
 pub struct ServicesConfig {
@@ -19,6 +19,8 @@ pub struct ServicesConfig {
     pub account_concurrency: u32,
     /// Signs the links this server hands out.
     pub signing_key: SigningKey,
+    /// Whether execution roles may do all that the root key may, instead of logging and invoking only.
+    pub roles_administer: bool,
 }
 
 /// All services of one server.
@@ -28,6 +30,7 @@ pub struct Services {
     blobs: Blobs,
     logs: Logs,
     clock: Arc<dyn Clock>,
+    roles_administer: bool,
 }
 
 impl Services {
@@ -39,13 +42,14 @@ impl Services {
         runtimes: RuntimeCatalog,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, LambdaStartError> {
+        let roles_administer = config.roles_administer;
         let lambda = LambdaConfig {
             packages_dir: config.data_dir.join("packages"),
             account_concurrency: config.account_concurrency,
             signing_key: config.signing_key,
         };
         let lambda = Lambda::open(lambda, &store, engine, runtimes, Arc::clone(&clock)).await?;
-        Ok(Self { lambda, blobs: store.blobs(), logs: store.logs(), clock })
+        Ok(Self { lambda, blobs: store.blobs(), logs: store.logs(), clock, roles_administer })
     }
 
     /// Answers one request; whatever goes wrong is a fault in the service's own protocol.
@@ -55,11 +59,16 @@ impl Services {
         auth: &AuthContext,
         request: ApiRequest,
     ) -> ApiResponse {
-        let mut response = match service {
-            Service::Lambda => self.lambda.handle(auth, &request).await,
-            Service::Logs => logs::handle(&self.logs, self.clock.as_ref(), auth, &request).await,
-            Service::Sts => sts::handle(auth, &request),
-            Service::S3 => s3::handle(&self.lambda, &self.blobs, auth, &request).await,
+        let refused =
+            if self.roles_administer { None } else { access::refuse(service, auth, &request) };
+        let mut response = match (refused, service) {
+            (Some(fault), _) => encode_fault(service.protocol(), &fault, &request.request_id),
+            (None, Service::Lambda) => self.lambda.handle(auth, &request).await,
+            (None, Service::Logs) => {
+                logs::handle(&self.logs, self.clock.as_ref(), auth, &request).await
+            }
+            (None, Service::Sts) => sts::handle(auth, &request),
+            (None, Service::S3) => s3::handle(&self.lambda, &self.blobs, auth, &request).await,
         };
         response.set_header("x-amzn-requestid", &request.request_id.to_string());
         response

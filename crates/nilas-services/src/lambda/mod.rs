@@ -49,7 +49,7 @@ pub use runtimes::{
 use error::LambdaError;
 use functions::Functions;
 use package_dirs::PackageDirs;
-use router::Operation;
+pub(crate) use router::Operation;
 
 /// Everything the operations work on.
 #[derive(Debug)]
@@ -133,7 +133,7 @@ impl Lambda {
         auth: &AuthContext,
         request: &ApiRequest,
     ) -> ApiResponse {
-        let answer = match router::route(&request.method, &request.path, &request.query) {
+        let answer = match Operation::of(request) {
             Some(operation) => self.run(auth, request, operation).await,
             None => Err(LambdaError::UnknownOperation),
         };

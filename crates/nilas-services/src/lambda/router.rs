@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::Method;
-use nilas_wire::percent;
+use nilas_wire::{ApiRequest, percent};
 
 /// A request, parsed as far as its path says.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,6 +46,54 @@ pub(crate) enum Operation<'a> {
     GetAccountSettings,
     /// AWS has it, this server does not yet.
     NotImplemented(&'static str),
+}
+
+impl<'a> Operation<'a> {
+    pub(crate) fn of(request: &'a ApiRequest) -> Option<Self> {
+        route(&request.method, &request.path, &request.query)
+    }
+
+    /// As IAM policies name it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::CreateFunction => "CreateFunction",
+            Self::ListFunctions => "ListFunctions",
+            Self::GetFunction { .. } => "GetFunction",
+            Self::DeleteFunction { .. } => "DeleteFunction",
+            Self::UpdateFunctionCode { .. } => "UpdateFunctionCode",
+            Self::GetFunctionConfiguration { .. } => "GetFunctionConfiguration",
+            Self::UpdateFunctionConfiguration { .. } => "UpdateFunctionConfiguration",
+            Self::PublishVersion { .. } => "PublishVersion",
+            Self::ListVersionsByFunction { .. } => "ListVersionsByFunction",
+            Self::Invoke { .. } => "InvokeFunction",
+            Self::TagResource { .. } => "TagResource",
+            Self::UntagResource { .. } => "UntagResource",
+            Self::ListTags { .. } => "ListTags",
+            Self::GetAccountSettings => "GetAccountSettings",
+            Self::NotImplemented(name) => name,
+        }
+    }
+
+    /// The function it is about: a name or an ARN, as the path has it.
+    pub(crate) fn function(&self) -> Option<&str> {
+        match self {
+            Self::CreateFunction
+            | Self::ListFunctions
+            | Self::GetAccountSettings
+            | Self::NotImplemented(_) => None,
+            Self::GetFunction { name }
+            | Self::DeleteFunction { name }
+            | Self::UpdateFunctionCode { name }
+            | Self::GetFunctionConfiguration { name }
+            | Self::UpdateFunctionConfiguration { name }
+            | Self::PublishVersion { name }
+            | Self::ListVersionsByFunction { name }
+            | Self::Invoke { name } => Some(name),
+            Self::TagResource { arn } | Self::UntagResource { arn } | Self::ListTags { arn } => {
+                Some(arn)
+            }
+        }
+    }
 }
 
 /// `path` as it came in, still percent-encoded; None when AWS has no such operation.

@@ -154,6 +154,7 @@ async fn open(dir: &Path, sandbox: &FakeSandbox) -> Services {
             access_key_id: "AKIA".to_owned(),
             secret_access_key: "secret".to_owned(),
         },
+        roles_administer: false,
     };
     Services::new(config, store, engine(dir, sandbox, clock.clone()), runtimes, clock)
         .await
@@ -784,4 +785,23 @@ async fn unknown_and_missing_operations_answer_in_shape() {
             expect!["404 UnknownOperationException {}"],
         )
         .await;
+}
+
+#[tokio::test]
+async fn a_role_invokes_and_changes_nothing() {
+    let mut bench = Bench::new().await;
+    bench.create("f").await;
+    bench.auth.principal = Principal::Role {
+        role_arn: "arn:aws:iam::000000000000:role/service-role/r".to_owned(),
+        session: "f".to_owned(),
+    };
+    bench.check("POST", BASE, json!({"FunctionName": "new"}), expect![[r#"403 AccessDeniedException {"Message":"User: arn:aws:sts::000000000000:assumed-role/r/f is not authorized to perform: lambda:CreateFunction on resource: arn:aws:lambda:us-east-1:000000000000:function:new because no identity-based policy allows the lambda:CreateFunction action"}"#]]).await;
+    bench.check("DELETE", &format!("{BASE}/f:1"), Value::Null, expect![[r#"403 AccessDeniedException {"Message":"User: arn:aws:sts::000000000000:assumed-role/r/f is not authorized to perform: lambda:DeleteFunction on resource: arn:aws:lambda:us-east-1:000000000000:function:f because no identity-based policy allows the lambda:DeleteFunction action"}"#]]).await;
+    bench.check("GET", BASE, Value::Null, expect![[r#"403 AccessDeniedException {"Message":"User: arn:aws:sts::000000000000:assumed-role/r/f is not authorized to perform: lambda:ListFunctions on resource: * because no identity-based policy allows the lambda:ListFunctions action"}"#]]).await;
+    let sha256 = "0".repeat(64);
+    let package = format!("/awslambda-us-east-1-tasks/snapshots/000000000000/f-{sha256}");
+    assert_eq!(bench.send("GET", &package, &[], Bytes::new()).await.status, 403);
+    let dry_run = [("x-amz-invocation-type", "DryRun")];
+    let path = format!("{BASE}/f/invocations");
+    assert_eq!(bench.send("POST", &path, &dry_run, Bytes::new()).await.status, 204);
 }

@@ -63,6 +63,11 @@ pub(crate) async fn handle(
     }
 }
 
+/// The operation `request` asks for, existing or not.
+pub(crate) fn operation_name(request: &ApiRequest) -> Option<&str> {
+    request.header("x-amz-target")?.strip_prefix(TARGET_PREFIX)
+}
+
 impl Operation {
     fn parse(target: &str) -> Option<Self> {
         Some(match target.strip_prefix(TARGET_PREFIX)? {

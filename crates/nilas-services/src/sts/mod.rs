@@ -53,18 +53,12 @@ fn refuse(action: Option<&str>) -> Fault {
 
 fn get_caller_identity(auth: &AuthContext, request: &ApiRequest) -> ApiResponse {
     let account = auth.account.as_str();
-    let (arn, user_id) = match &auth.principal {
-        Principal::Root => (format!("arn:aws:iam::{account}:root"), account.to_owned()),
-        Principal::Role { role_arn, session } => {
-            let role = role_arn.rsplit('/').next().unwrap_or(role_arn);
-            (
-                format!("arn:aws:sts::{account}:assumed-role/{role}/{session}"),
-                format!("{}:{session}", role_id(role_arn)),
-            )
-        }
+    let user_id = match &auth.principal {
+        Principal::Root => account.to_owned(),
+        Principal::Role { role_arn, session } => format!("{}:{session}", role_id(role_arn)),
     };
     // Roles and sessions are named by callers.
-    let (arn, user_id) = (escape(&arn), escape(&user_id));
+    let (arn, user_id) = (escape(&caller_arn(auth)), escape(&user_id));
     let request_id = request.request_id;
     let body = format!(
         "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/{VERSION}/\">
@@ -80,6 +74,18 @@ fn get_caller_identity(auth: &AuthContext, request: &ApiRequest) -> ApiResponse 
 "
     );
     ApiResponse::with_body(StatusCode::OK, "text/xml", body)
+}
+
+/// Who calls, as AWS's answers name him.
+pub(crate) fn caller_arn(auth: &AuthContext) -> String {
+    let account = auth.account.as_str();
+    match &auth.principal {
+        Principal::Root => format!("arn:aws:iam::{account}:root"),
+        Principal::Role { role_arn, session } => {
+            let role = role_arn.rsplit('/').next().unwrap_or(role_arn);
+            format!("arn:aws:sts::{account}:assumed-role/{role}/{session}")
+        }
+    }
 }
 
 /// A role's unique id, in AWS's form: always the same for one role.

@@ -101,6 +101,12 @@ pub(crate) static NETWORK_OUTBOUND: Key = Key {
     takes: "on or off",
     default: |_| "on".to_owned(),
 };
+pub(crate) static ROLES_ADMINISTER: Key = Key {
+    name: "roles.administer",
+    env: &env_vars::NILAS_ROLES_ADMINISTER,
+    takes: "on or off",
+    default: |_| "off".to_owned(),
+};
 
 /// Every key, in the order `nilas config` prints them. Beside them there is the table `runtimes`.
 pub(crate) static ALL: &[&Key] = &[
@@ -117,6 +123,7 @@ pub(crate) static ALL: &[&Key] = &[
     &INIT_MS,
     &SHUTDOWN_MS,
     &NETWORK_OUTBOUND,
+    &ROLES_ADMINISTER,
 ];
 
 /// `[runtimes]` maps identifiers such as `nodejs20.x` to executables.

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 
 pub(crate) use keys::{
     ACCOUNT, AGE_MS, CONCURRENCY, DATA_DIR, FREEZE_AFTER_MS, Host, IDLE_MS, INIT_MS, Key, LISTEN,
-    LOG, NETWORK_OUTBOUND, REGION, SHUTDOWN_MS, USER,
+    LOG, NETWORK_OUTBOUND, REGION, ROLES_ADMINISTER, SHUTDOWN_MS, USER,
 };
 pub(crate) use layers::{Flags, Setting, Source};
 
@@ -29,6 +29,7 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     pub(crate) limits: Limits,
     pub(crate) outbound: bool,
+    pub(crate) roles_administer: bool,
     /// Runtime identifier to executable.
     pub(crate) runtimes: BTreeMap<String, PathBuf>,
     /// The same values as text, with their sources.
@@ -120,6 +121,7 @@ pub(crate) fn load(flags: &Flags, host: &Host) -> Result<Config, ConfigError> {
         log: values.with(&LOG, Log::parse)?,
         limits,
         outbound: values.with(&NETWORK_OUTBOUND, parse_switch)?,
+        roles_administer: values.with(&ROLES_ADMINISTER, parse_switch)?,
         runtimes: settings.iter().filter_map(runtime_override).collect(),
         settings,
     })

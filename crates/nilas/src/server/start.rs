@@ -187,6 +187,7 @@ fn services_config(config: &Config, identity: &Identity) -> ServicesConfig {
             access_key_id: key.access_key_id.clone(),
             secret_access_key: key.secret_access_key.clone(),
         },
+        roles_administer: config.roles_administer,
     }
 }
 
