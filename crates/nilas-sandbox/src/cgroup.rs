@@ -85,6 +85,7 @@ impl Layout {
         }
         layout.lock()?;
         layout.remove_leftovers();
+        layout.bound_processes();
         Ok(layout)
     }
 
@@ -96,6 +97,17 @@ impl Layout {
             cgroup.remove();
         }
         made.map(|()| cgroup)
+    }
+
+    fn bound_processes(&self) {
+        let Some(most) = controller::all_processes_max() else { return };
+        let v2 =
+            self.unified.iter().filter(|unified| unified.controllers.contains(&Controller::Pids));
+        let v1 = self.v1.iter().filter(|(controller, _)| *controller == Controller::Pids);
+        for dir in v2.map(|unified| &unified.dir).chain(v1.map(|(_, dir)| dir)) {
+            // The sandboxes' own limits hold without it; together they may only pass what the machine has.
+            drop(write(&dir.join("pids.max"), &most.to_string()));
+        }
     }
 
     fn fill(&self, cgroup: &mut Cgroup, id: &str, limits: &Limits) -> Result<(), CgroupError> {

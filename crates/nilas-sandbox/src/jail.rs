@@ -39,6 +39,12 @@ const TMP_INODES_MIN: u64 = 1_024;
 const LISTEN_BACKLOG: i32 = 128;
 const STACK_BYTES: u64 = 8 * 1024 * 1024;
 const MEMLOCK_BYTES: u64 = 64 * 1024;
+/// Not 0: that writes no file, but where the host has a handler program for crashes, the kernel would run it, as root
+/// and outside of every limit, each time a function crashes. 1 is the kernel's own mark for "no handler either".
+pub(crate) const CORE_BYTES: u64 = 1;
+const SIGNALS_QUEUED_MAX: u64 = 4_096;
+/// Of an ordinary user's sandbox. The user's own share is 128 on most hosts, for all that he runs.
+const INOTIFY_INSTANCES_MAX: &str = "8";
 
 const MOUNT_ATTR_RDONLY: u64 = 1;
 const MOUNT_ATTR_NOSUID: u64 = 2;
@@ -117,6 +123,11 @@ pub(crate) fn build(plan: &Plan, tools: &mut Tools) -> Result<Vec<OwnedFd>, Step
     if plan.id_range {
         step("drop groups", rustix::thread::set_thread_groups(&[]))?;
         step("become root inside", sys::set_process_ids(0, 0))?;
+    }
+    // With the host's proc in sight, whose `user` directory shows the namespace of who looks. Kernels without
+    // inotify have no such file.
+    if !plan.id_range {
+        drop(fs::write("/proc/sys/user/max_inotify_instances", INOTIFY_INSTANCES_MAX));
     }
     step("set hostname", rustix::system::sethostname(b"localhost"))?;
     // Before any mount, so that none of ours shows outside, and none of the host's arrives later.
@@ -329,7 +340,10 @@ fn set_limits(limits: &Limits) -> Result<(), StepError> {
         (Resource::Nofile, limits.files),
         // Counted per user namespace since Linux 5.14, so it bounds this sandbox alone, with or without a pids cgroup.
         (Resource::Nproc, u64::from(processes_max(limits))),
-        (Resource::Core, 0),
+        // The filter keeps the function from changing it.
+        (Resource::Core, CORE_BYTES),
+        // Counted against the server's user as well, where that is an ordinary one.
+        (Resource::Sigpending, SIGNALS_QUEUED_MAX),
         (Resource::Memlock, MEMLOCK_BYTES),
         (Resource::Stack, STACK_BYTES),
     ];

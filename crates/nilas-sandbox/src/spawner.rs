@@ -14,14 +14,14 @@ use rustix::event::{Timespec, epoll};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions};
 use rustix::thread::CapabilitySet;
 
 pub(crate) use start::write_id_maps;
 
 use crate::cgroup::{Cgroup, Layout};
 use crate::finding::Finding;
-use crate::jail::{StepError, step};
+use crate::jail::{self, StepError, step};
 use crate::launch::SandboxConfig;
 use crate::net::{Attachment, HostNetwork, NetConfig};
 use crate::probe;
@@ -48,7 +48,6 @@ struct Spawner {
     /// SIGCHLD.
     children: OwnedFd,
     epoll: OwnedFd,
-    null: OwnedFd,
     /// May map ranges of ids, and open mounts for a child.
     privileged: bool,
     layout: Layout,
@@ -108,20 +107,22 @@ fn begin() -> Result<Option<Spawner>, StepError> {
         "close inherited descriptors",
         sys::close_all_but(SERVER_DESCRIPTOR.unsigned_abs() + 1, &[]),
     )?;
+    // What sandboxes are limited to, which they cannot raise themselves where the machine starts everything with 0.
+    let no_core = Rlimit { current: Some(jail::CORE_BYTES), maximum: Some(jail::CORE_BYTES) };
+    sys::best_effort(rustix::process::setrlimit(Resource::Core, no_core));
     let signals = [libc::SIGCHLD, libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
     let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
     let null = step("open /dev/null", null)?;
     let inherited = step("find the server", sys::inherited(SERVER_DESCRIPTOR))?;
-    step("hold low descriptors", sys::hold_low_descriptors(&null))?;
-    let raise =
-        |fd: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(fd, sys::LOW_DESCRIPTORS.cast_signed());
-    let server = step("keep the server", raise(&inherited))?;
-    let null = step("keep /dev/null", raise(&null))?;
+    let server = rustix::io::fcntl_dupfd_cloexec(&inherited, sys::LOW_DESCRIPTORS.cast_signed());
+    let server = step("keep the server", server)?;
+    drop(inherited);
+    step("hold low descriptors", sys::hold_low_descriptors(null))?;
     let children = step("open signal descriptor", sys::signal_fd(&signals))?;
     let Ok((Request::Configure(config), _)) = protocol::receive(&server, RecvFlags::empty()) else {
         return Ok(None);
     };
-    let (event, spawner) = match Spawner::set_up(&server, children, null, &config) {
+    let (event, spawner) = match Spawner::set_up(&server, children, &config) {
         Ok(spawner) => (Event::Ready { findings: spawner.findings() }, Some(spawner)),
         Err(error) => (Event::Unusable { step: error.step, reason: error.reason }, None),
     };
@@ -154,7 +155,6 @@ impl Spawner {
     fn set_up(
         server: &OwnedFd,
         children: OwnedFd,
-        null: OwnedFd,
         config: &SandboxConfig,
     ) -> Result<Self, StepError> {
         // In a container root may lack the ids; then sandboxes are an ordinary user's.
@@ -181,7 +181,6 @@ impl Spawner {
             server,
             children,
             epoll,
-            null,
             privileged,
             layout,
             network,

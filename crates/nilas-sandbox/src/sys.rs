@@ -47,6 +47,36 @@ pub(crate) fn clone_into(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Res
     side(pid)
 }
 
+/// `clone_into`, with `owner` as the owner of the new user namespace.
+///
+/// The kernel counts some of what a namespace's processes use (inotify instances, queued signals) against the
+/// namespace's owner, too. That must not be root, whose share the machine's own services need.
+pub(crate) fn clone_owned_by(
+    owner: Option<u32>,
+    namespaces: u64,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> Result<Side> {
+    let Some(owner) = owner else { return clone_into(namespaces, cgroup) };
+    // Otherwise the capabilities would be lost on the way, CAP_SYS_ADMIN for the cgroup among them.
+    let kept = rustix::thread::CapabilitiesSecureBits::NO_SETUID_FIXUP;
+    rustix::thread::set_capabilities_secure_bits(kept)?;
+    set_effective_uid(owner)?;
+    let side = clone_into(namespaces, cgroup);
+    // The child's securebits are new with its namespace, and it sets its own ids.
+    if !matches!(side, Ok(Side::Child)) {
+        set_effective_uid(0)?;
+    }
+    side
+}
+
+/// The calling thread's, which is the only one.
+fn set_effective_uid(uid: u32) -> Result<()> {
+    const KEEP: u32 = u32::MAX;
+    // SAFETY: touches no memory.
+    // JUSTIFICATION: rustix's wrapper takes no "keep" for the other two ids.
+    check(unsafe { libc::setresuid(KEEP, uid, KEEP) }.into())
+}
+
 /// Plain fork. Must be called from a single-threaded process.
 pub(crate) fn fork() -> Result<Side> {
     // SAFETY: the caller is single-threaded, so the child may run any code.
@@ -113,17 +143,19 @@ pub(crate) fn inherited(fd: RawFd) -> Result<OwnedFd> {
 /// Numbers below this are held back for what a child of the spawner has to place there.
 pub(crate) const LOW_DESCRIPTORS: u32 = 16;
 
-/// Occupies the free numbers below `LOW_DESCRIPTORS` with copies of `filler` for good, so that no real descriptor
-/// ever has a number that is someone's place after exec.
-pub(crate) fn hold_low_descriptors(filler: &OwnedFd) -> Result<()> {
+/// Occupies the free numbers below `LOW_DESCRIPTORS` with `filler` and copies of it for good, so that no real
+/// descriptor ever has a number that is someone's place after exec.
+pub(crate) fn hold_low_descriptors(filler: OwnedFd) -> Result<()> {
     loop {
-        let copy = rustix::io::fcntl_dupfd_cloexec(filler, 3)?;
+        let copy = rustix::io::fcntl_dupfd_cloexec(&filler, 3)?;
         if copy.as_raw_fd().unsigned_abs() >= LOW_DESCRIPTORS {
-            return Ok(());
+            break;
         }
         // Never closed: that is the purpose.
         let _held = copy.into_raw_fd();
     }
+    let _held = filler.into_raw_fd();
+    Ok(())
 }
 
 /// Closes every descriptor from `first` on but those of `keep`. What held the others must never be dropped afterwards.

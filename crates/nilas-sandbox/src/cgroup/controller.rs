@@ -62,7 +62,11 @@ impl Controller {
             Self::Memory => {
                 let bytes = memory_bytes_max(limits).to_string();
                 write(&dir.join("memory.limit_in_bytes"), &bytes)?;
-                write_if_there(&dir.join("memory.memsw.limit_in_bytes"), &bytes)
+                write_if_there(&dir.join("memory.memsw.limit_in_bytes"), &bytes)?;
+                // Apart from the rest in v1, and without a limit not even counted: one function could take all the
+                // memory the machine has for TCP.
+                let sockets = MEMORY_SLACK_BYTES.to_string();
+                write_if_there(&dir.join("memory.kmem.tcp.limit_in_bytes"), &sockets)
             }
             Self::Cpu => match cpu_quota_us(limits) {
                 Some(quota) => {
@@ -87,6 +91,12 @@ fn cpu_quota_us(limits: &Limits) -> Option<u64> {
     let cpus = std::thread::available_parallelism().map_or(1, |cpus| cpus.get() as u64);
     let millis = u64::from(limits.cpu_millis);
     (millis < cpus * 1_000).then(|| (millis * CPU_PERIOD_US / 1_000).max(CPU_QUOTA_US_MIN))
+}
+
+/// Of all sandboxes together: half of the ids the machine has for processes, so that it can always start another.
+pub(super) fn all_processes_max() -> Option<u64> {
+    let ids = std::fs::read_to_string("/proc/sys/kernel/pid_max").ok()?;
+    Some(ids.trim().parse::<u64>().ok()? / 2)
 }
 
 pub(crate) fn processes_max(limits: &Limits) -> u32 {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::event::epoll;
-use rustix::fs::{Gid, OFlags, Uid};
+use rustix::fs::{Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -95,7 +95,11 @@ impl Spawner {
             plan,
             program,
             stdio: Stdio {
-                null: step(name, self.null.try_clone())?,
+                // Opened anew: flags and owner of a shared open file would pass words between functions.
+                null: step(
+                    name,
+                    rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()),
+                )?,
                 output: function_output,
                 channel: function_channel,
                 telemetry: function_telemetry,
@@ -104,7 +108,9 @@ impl Spawner {
             function_filter: self.function_filter.clone(),
             init_filter: self.init_filter.clone(),
         };
-        match step("clone", sys::clone_into(NAMESPACES, group.as_ref().map(AsFd::as_fd)))? {
+        let owner = self.privileged.then(|| host_id_base(slot));
+        let group = group.as_ref().map(AsFd::as_fd);
+        match step("clone", sys::clone_owned_by(owner, NAMESPACES, group))? {
             Side::Child => init::run(birth),
             Side::Parent(pid) => {
                 let data = epoll::EventData::new_u64(FIRST_SLOT_KEY + u64::from(slot));
@@ -133,6 +139,7 @@ impl Spawner {
     /// Gives the child its ids and its network.
     fn admit(&mut self, slot: u32, pid: Pid, outbound: Outbound) -> Result<(), StepError> {
         write_id_maps(pid, slot, self.privileged)?;
+        die_first(pid)?;
         let Some(live) = self.live.get_mut(&slot) else { return Ok(()) };
         // It builds its jail while the network is made.
         let mapped = protocol::send(&live.status, &Go::Mapped, &[], SendFlags::DONTWAIT);
@@ -194,6 +201,18 @@ fn stream_pair() -> Result<(OwnedFd, OwnedFd), Errno> {
 
 fn host_id_base(slot: u32) -> u32 {
     HOST_ID_BASE + slot * IDS_PER_SLOT
+}
+
+/// Short of memory, the kernel kills functions before the server, the spawner and whatever else the machine does.
+fn die_first(pid: Pid) -> Result<(), StepError> {
+    const OOM_SCORE_ADJ: &str = "800";
+    // Written by the privileged spawner, this is also the least that the function itself can set.
+    let path = format!("/proc/{}/oom_score_adj", pid.as_raw_nonzero());
+    match fs::write(path, OOM_SCORE_ADJ) {
+        // An ordinary user cannot take back what his session is already offered with, if that is more.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        written => step("offer the sandbox to the out-of-memory killer", written),
+    }
 }
 
 /// Says which ids of the host the sandbox's ids are: a range of the slot's own, or just ours as the function's.
