@@ -19,6 +19,7 @@ WORK="$(mktemp -d)"
 chmod 755 "$WORK"
 SERVER=""
 cleanup() {
+  [ $? = 0 ] || { printf '\nThe server said:\n' >&2; tail -20 "$WORK/log" >&2 || true; }
   [ -z "$SERVER" ] || { kill "$SERVER" 2>/dev/null; wait "$SERVER" 2>/dev/null || true; }
   rm -rf "$WORK"
 }

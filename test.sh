@@ -8,6 +8,7 @@ cd "$ROOT"
 . scripts/setup.sh
 
 ensure_build_tools
+need git git
 ensure_network_tools
 ensure_python_tools scripts/requirements-test.txt
 ensure_node

@@ -82,7 +82,7 @@ fn namespaces(report: &trial::Report) -> Vec<Finding> {
             refused.join("; ")
         },
         cost: (!ok).then(|| {
-            "no sandbox starts; only --isolation=process, which isolates nothing".to_owned()
+            "no sandbox starts".to_owned()
         }),
         remedy: (!ok).then(namespace_remedy),
     });
