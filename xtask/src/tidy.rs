@@ -38,10 +38,25 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// Licences a dependency may have.
+const LICENCES: &[&str] = &[
+    "Apache-2.0",
+    "Apache-2.0 WITH LLVM-exception",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "ISC",
+    "MIT",
+    "Unicode-3.0",
+    "Unlicense",
+    "Zlib",
+];
+
 pub(crate) fn run(root: &Path) -> Result<String, String> {
     let files = tracked(root)?;
     let mut faults = Vec::new();
     check_layers(root, &mut faults);
+    check_licences(root, &mut faults)?;
     let mut long = BTreeMap::new();
     for path in files.iter().filter(|path| path.extension().is_some_and(|e| e == "rs")) {
         let Ok(text) = fs::read_to_string(root.join(path)) else { continue };
@@ -99,6 +114,36 @@ fn check_layers(root: &Path, faults: &mut Vec<String>) {
                 faults.push(format!("crates/{name}: may not depend on {dependency}"));
             }
         }
+    }
+}
+
+/// Every package of the lock file must be usable under a permissive licence. The text is an SPDX expression; of
+/// `OR` one side suffices, of `AND` all parts are needed.
+fn check_licences(root: &Path, faults: &mut Vec<String>) -> Result<(), String> {
+    let metadata = Command::new(env!("CARGO"))
+        .args(["metadata", "--locked", "--format-version", "1"])
+        .current_dir(root)
+        .output()
+        .map_err(|e| format!("cargo metadata: {e}"))?;
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&metadata.stdout).map_err(|e| format!("cargo metadata: {e}"))?;
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        let licence = package["license"].as_str().unwrap_or_default();
+        if !is_permissive(licence) {
+            faults.push(format!("{} {}: licence `{licence}`", package["name"], package["version"]));
+        }
+    }
+    Ok(())
+}
+
+/// With parentheses `AND` is taken as the outer operator, which may refuse too much, never too little.
+fn is_permissive(licence: &str) -> bool {
+    let allowed = |part: &str| LICENCES.contains(&part.trim_matches(['(', ')', ' ']));
+    let licence = licence.replace('/', " OR ");
+    if licence.contains('(') {
+        licence.split(" AND ").all(|part| part.split(" OR ").any(allowed))
+    } else {
+        licence.split(" OR ").any(|side| side.split(" AND ").all(allowed))
     }
 }
 
@@ -202,6 +247,18 @@ mod tests {
     fn the_tree_is_tidy() {
         if let Err(faults) = run(&crate::root()) {
             panic!("{faults}");
+        }
+    }
+
+    #[test]
+    fn licences_are_read_as_expressions() {
+        for licence in
+            ["MIT", "MIT/Apache-2.0", "GPL-3.0 OR MIT", "(MIT OR Apache-2.0) AND Unicode-3.0"]
+        {
+            assert!(is_permissive(licence), "{licence}");
+        }
+        for licence in ["", "GPL-3.0", "MIT AND GPL-2.0", "(MIT OR Zlib) AND GPL-2.0"] {
+            assert!(!is_permissive(licence), "{licence}");
         }
     }
 
