@@ -81,9 +81,7 @@ fn namespaces(report: &trial::Report) -> Vec<Finding> {
         } else {
             refused.join("; ")
         },
-        cost: (!ok).then(|| {
-            "no sandbox starts".to_owned()
-        }),
+        cost: (!ok).then(|| "no sandbox starts".to_owned()),
         remedy: (!ok).then(namespace_remedy),
     });
     findings.push(mount_finding(
