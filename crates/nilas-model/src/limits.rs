@@ -48,6 +48,9 @@ pub const LAYERS_MAX: usize = 5;
 pub const CONCURRENT_EXECUTIONS_DEFAULT: u32 = 1_000;
 /// Init phase, milliseconds; see "Lambda execution environment lifecycle".
 pub const INIT_MS_MAX: u64 = 10_000;
+/// Time between a package's last use and its removal, at least, milliseconds; also between two looks whether it is
+/// still in use.
+pub const GARBAGE_SWEEP_MS: u64 = 1_000;
 /// Time an invocation waits for a version that is still being unpacked, milliseconds.
 pub const INVOKE_PENDING_MS_MAX: u64 = 10_000;
 /// Time the answer to a deployment waits for the new version to be ready, milliseconds.

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::link::{FunctionAnswer, InitAnswer, Link};
-use crate::api::{Invocation, InvokeError};
+use crate::api::{Invocation, InvokeError, ThrottleReason};
 use crate::engine::Inner;
 use crate::fault::FunctionFault;
 use crate::launch::{self, LaunchContext, NoBootstrap};
@@ -189,6 +189,10 @@ fn start_failure(error: StartError) -> InitFailure {
             let reason = format!("fork/exec {path}: {}", go_reason(&reason));
             InitFailure::Fault(FunctionFault::InvalidEntrypoint { reason })
         }
+        // No place for another environment on this machine: later there may be one.
+        StartError::Full { .. } => InitFailure::Platform(InvokeError::Throttled {
+            reason: ThrottleReason::ConcurrentInvocationLimitExceeded,
+        }),
         error => InitFailure::Platform(InvokeError::StartFailed { source: Arc::new(error) }),
     }
 }

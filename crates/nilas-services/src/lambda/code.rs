@@ -8,13 +8,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::StatusCode;
 use nilas_model::{AuthContext, Version, limits};
-use nilas_store::BlobHash;
 use nilas_wire::{ApiRequest, ApiResponse};
 use serde::Deserialize;
 
 use super::configuration::FunctionConfiguration;
 use super::error::LambdaError;
 use super::functions::Function;
+use super::garbage::Hold;
 use super::lifecycle::{new_revision_id, settle_before_first_look};
 use super::record::{Architecture, Code, State, VersionRecord};
 use super::settings::not_supported;
@@ -67,7 +67,7 @@ pub(crate) async fn function_update_code(
     check_updatable(&function, input.revision_id.as_deref())?;
     let zip = source.zip()?;
     let dry_run = input.dry_run.unwrap_or(false);
-    let code = lambda.accept_package(auth, zip, !dry_run).await?;
+    let (code, _hold) = lambda.accept_package(auth, zip, !dry_run).await?;
 
     let writer = lambda.functions.write().await;
     let function = lambda.functions.get(&target.id).ok_or_else(|| target.not_found())?;
@@ -155,21 +155,24 @@ impl CodeInput<'_> {
 }
 
 impl Lambda {
-    /// Checks an archive, and keeps it unless it was only to be checked.
+    /// Checks an archive, and stores it unless it was only to be checked. The hold keeps it until a version has it.
     pub(crate) async fn accept_package(
         &self,
         auth: &AuthContext,
         zip: Bytes,
         keep: bool,
-    ) -> Result<Code, LambdaError> {
+    ) -> Result<(Code, Hold), LambdaError> {
         let bytes = zip.len() as u64;
         let functions = self.functions.of(&auth.account, &auth.region);
         if account::code_bytes(&functions) + bytes > limits::TOTAL_CODE_BYTES_MAX {
             return Err(LambdaError::CodeStorageExceeded);
         }
-        self.packages.check(zip.clone()).await?;
-        let hash = if keep { self.blobs.put(zip).await? } else { BlobHash::of(&zip) };
-        Ok(Code { sha256: hash.to_string(), bytes })
+        let sha256 = self.packages.check(zip.clone()).await?.to_string();
+        let hold = self.garbage.hold(&sha256).await;
+        if keep {
+            self.blobs.put(zip).await?;
+        }
+        Ok((Code { sha256, bytes }, hold))
     }
 }
 

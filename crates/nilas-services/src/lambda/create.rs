@@ -45,8 +45,7 @@ pub(crate) async fn function_create(
     let input: Input<'_> = body::decode(&request.body)?;
     let settings_input: SettingsInput = body::decode(&request.body)?;
     let source: CodeInput<'_> = match input.code {
-        Some(code) => serde_json::from_str(code.get())
-            .map_err(|err| LambdaError::Serialization(err.to_string()))?,
+        Some(code) => serde_json::from_str(code.get()).map_err(|err| body::refuse(&err))?,
         None => CodeInput::default(),
     };
     check_members(&input, &settings_input, &source)?;
@@ -64,7 +63,7 @@ pub(crate) async fn function_create(
     if lambda.functions.get(&id).is_some() {
         return Err(exists());
     }
-    let code = lambda.accept_package(auth, zip, true).await?;
+    let (code, _hold) = lambda.accept_package(auth, zip, true).await?;
 
     let writer = lambda.functions.write().await;
     if lambda.functions.get(&id).is_some() {

@@ -5,6 +5,7 @@ use nilas_model::{FunctionArn, limits};
 use nilas_store::StoreError;
 use nilas_wire::{Blame, Fault, FaultShape};
 
+use super::functions::Unusable;
 use super::package::PackageError;
 use super::runtimes::RuntimeError;
 
@@ -64,6 +65,11 @@ pub(crate) enum LambdaError {
     CodeSigningConfigNotFound,
     #[error("Rate Exceeded.")]
     Throttled(ThrottleReason),
+    /// The interpreter was there when the function was made.
+    #[error("{0}")]
+    InvalidRuntime(String),
+    #[error("Lambda could not unzip the deployment package.")]
+    InvalidZipFile,
     #[error("{0}")]
     NotImplemented(String),
     #[error("unknown operation")]
@@ -115,6 +121,8 @@ impl LambdaError {
             Self::Throttled(reason) => Fault::user("TooManyRequestsException", 429, text)
                 .with_extra("Reason", throttle_reason(*reason))
                 .with_retry_after(1),
+            Self::InvalidRuntime(_) => Fault::user("InvalidRuntimeException", 502, text),
+            Self::InvalidZipFile => Fault::user("InvalidZipFileException", 502, text),
             Self::NotImplemented(_) => Fault {
                 blame: Blame::Platform,
                 ..Fault::user("NotImplementedException", 501, text)
@@ -125,6 +133,13 @@ impl LambdaError {
             },
             Self::Invoke(InvokeError::ShuttingDown) => {
                 Fault::service("ServiceException", 503, "The server is shutting down.")
+            }
+            Self::Invoke(InvokeError::StartFailed { .. } | InvokeError::Wiring { .. }) => {
+                Fault::service(
+                    "ServiceException",
+                    500,
+                    "The execution environment could not be started. The server's log has the cause under this request's ID.",
+                )
             }
             Self::Invoke(_) | Self::Store(_) | Self::Package(_) | Self::Internal { .. } => {
                 Fault::service(
@@ -142,6 +157,15 @@ fn throttle_reason(reason: ThrottleReason) -> &'static str {
         ThrottleReason::ConcurrentInvocationLimitExceeded => "ConcurrentInvocationLimitExceeded",
         ThrottleReason::ReservedFunctionConcurrentInvocationLimitExceeded => {
             "ReservedFunctionConcurrentInvocationLimitExceeded"
+        }
+    }
+}
+
+impl From<Unusable> for LambdaError {
+    fn from(cause: Unusable) -> Self {
+        match cause {
+            Unusable::Runtime(words) => Self::InvalidRuntime(words),
+            Unusable::Package => Self::InvalidZipFile,
         }
     }
 }

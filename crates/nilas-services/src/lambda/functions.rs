@@ -2,7 +2,7 @@
 //!
 //! Invariant: what is in memory is in the store. Writers hold `Functions::write`, readers never wait for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::error::LambdaError;
+use super::garbage::Garbage;
 use super::record::{FunctionId, FunctionRecord, VersionRecord};
 
 /// A function with its versions: immutable, replaced whole.
@@ -32,8 +33,16 @@ pub(crate) struct Function {
 #[derive(Debug, Clone)]
 pub(crate) enum Slot {
     Ready(Arc<VersionSnapshot>),
-    /// Its package or runtime is not to be had; the log said why.
-    Failed,
+    /// Its package or runtime is not to be had; the log said more.
+    Failed(Unusable),
+}
+
+/// Why a version that exists cannot run on this machine.
+#[derive(Debug, Clone)]
+pub(crate) enum Unusable {
+    /// In words for the caller.
+    Runtime(String),
+    Package,
 }
 
 impl Function {
@@ -52,6 +61,11 @@ impl Function {
             .map(|(number, record)| (Version::Published(*number), record.as_ref()));
         std::iter::once((Version::Latest, &self.record.latest)).chain(published)
     }
+
+    /// Hashes of the packages that its versions have.
+    fn packages(&self) -> BTreeSet<String> {
+        self.versions().map(|(_, record)| record.code.sha256.clone()).collect()
+    }
 }
 
 /// All functions of all accounts and regions.
@@ -63,6 +77,7 @@ pub(crate) struct Functions {
     writer: Mutex<()>,
     generation: AtomicU64,
     changes: watch::Sender<u64>,
+    garbage: Arc<Garbage>,
 }
 
 /// Proof that its holder is the only one changing functions.
@@ -78,7 +93,7 @@ const PAGE: usize = 500;
 
 impl Functions {
     /// Reads everything. Records of versions that no function names are leftovers of an interrupted change: removed.
-    pub(crate) async fn load(records: Records) -> Result<Self, LambdaError> {
+    pub(crate) async fn load(records: Records, garbage: Arc<Garbage>) -> Result<Self, LambdaError> {
         let mut versions: BTreeMap<String, VersionRecord> = BTreeMap::new();
         for (key, record) in read_all(&records, VERSION_SPACE).await? {
             versions.insert(key, decode(&record.value)?);
@@ -120,6 +135,7 @@ impl Functions {
             writer: Mutex::new(()),
             generation: AtomicU64::new(1),
             changes: watch::Sender::new(0),
+            garbage,
         })
     }
 
@@ -138,6 +154,13 @@ impl Functions {
         ours.map(|(_, function)| function.clone()).collect()
     }
 
+    /// Whether any version of any function has this package.
+    pub(crate) fn has_package(&self, sha256: &str) -> bool {
+        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
+        map.values()
+            .any(|function| function.versions().any(|(_, record)| record.code.sha256 == sha256))
+    }
+
     /// Wakes at every change of any function.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
@@ -154,15 +177,19 @@ impl Functions {
     fn install(&self, function: Function) -> Arc<Function> {
         let function = Arc::new(function);
         let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
-        map.insert(function.id.clone(), function.clone());
+        let replaced = map.insert(function.id.clone(), function.clone());
         drop(map);
         self.changes.send_modify(|count| *count += 1);
+        let dropped = replaced.map(|replaced| replaced.packages()).unwrap_or_default();
+        let kept = function.packages();
+        self.garbage.suspect(dropped.difference(&kept).cloned());
         function
     }
 
     fn uninstall(&self, id: &FunctionId) {
-        self.map.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        let removed = self.map.write().unwrap_or_else(PoisonError::into_inner).remove(id);
         self.changes.send_modify(|count| *count += 1);
+        self.garbage.suspect(removed.map(|removed| removed.packages()).unwrap_or_default());
     }
 }
 

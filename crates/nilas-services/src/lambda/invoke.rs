@@ -6,13 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::StatusCode;
-use nilas_engine::Invocation;
+use nilas_engine::{Invocation, InvokeError};
 use nilas_model::{AuthContext, Outcome, Qualifier, VersionSnapshot, limits};
 use nilas_wire::{ApiRequest, ApiResponse, percent};
 use serde::de::IgnoredAny;
 
 use super::error::LambdaError;
-use super::lifecycle::ready_snapshot;
+use super::lifecycle::{is_repaired, ready_snapshot};
 use super::target::{self, Target};
 use super::validation::Violations;
 use super::{Lambda, payload, trace};
@@ -43,7 +43,7 @@ pub(crate) async fn invoke(
             ));
         }
     }
-    let snapshot = ready_snapshot(lambda, target, not_found).await?;
+    let snapshot = ready_snapshot(lambda, target, &not_found).await?;
     let invocation = Invocation {
         request_id: request.request_id,
         payload: input.payload,
@@ -57,7 +57,13 @@ pub(crate) async fn invoke(
         )),
         want_log_tail: input.want_log_tail,
     };
-    let outcome = lambda.engine.invoke(&snapshot, invocation).await?;
+    let outcome = match lambda.engine.invoke(&snapshot, invocation.clone()).await {
+        Err(InvokeError::StartFailed { .. }) if is_repaired(lambda, &snapshot).await? => {
+            let snapshot = ready_snapshot(lambda, target, &not_found).await?;
+            lambda.engine.invoke(&snapshot, invocation).await?
+        }
+        outcome => outcome?,
+    };
     Ok(encode(&snapshot, outcome))
 }
 

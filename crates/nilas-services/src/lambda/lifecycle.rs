@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::Lambda;
 use super::error::LambdaError;
-use super::functions::{Function, Slot};
+use super::functions::{Function, Slot, Unusable};
 use super::record::{FunctionId, State, VersionRecord};
 use super::target::Target;
 
@@ -59,6 +59,8 @@ pub(crate) async fn settle_before_first_look(lambda: &Arc<Lambda>, function: &Fu
 async fn settle(lambda: &Lambda, id: &FunctionId, version: Version) {
     let Some(function) = lambda.functions.get(id) else { return };
     let Some(record) = function.version(version).cloned() else { return };
+    // Until the snapshot is there, which then keeps the package.
+    let _hold = lambda.garbage.hold(&record.code.sha256).await;
     let ready = make_ready(lambda, &record).await;
     let writer = lambda.functions.write().await;
     let Some(function) = lambda.functions.get(id) else { return };
@@ -69,8 +71,9 @@ async fn settle(lambda: &Lambda, id: &FunctionId, version: Version) {
     let generation = lambda.functions.next_generation();
     let state = match ready {
         Ok(ready) => {
-            let snapshot = snapshot(id, version, &record, ready, generation);
-            next.slots.insert(version, Slot::Ready(Arc::new(snapshot)));
+            let snapshot = Arc::new(snapshot(id, version, &record, ready, generation));
+            lambda.garbage.keep_with(&snapshot);
+            next.slots.insert(version, Slot::Ready(snapshot));
             State::Active
         }
         Err(err) => {
@@ -81,7 +84,11 @@ async fn settle(lambda: &Lambda, id: &FunctionId, version: Version) {
                 cause = std::error::Error::source(&err),
                 "version cannot run"
             );
-            next.slots.insert(version, Slot::Failed);
+            let unusable = match err {
+                LambdaError::InvalidParameter(words) => Unusable::Runtime(words),
+                _ => Unusable::Package,
+            };
+            next.slots.insert(version, Slot::Failed(unusable));
             State::Failed
         }
     };
@@ -164,6 +171,29 @@ pub(crate) async fn ready_snapshot(
     waited.unwrap_or(Err(LambdaError::WrongState("Pending")))
 }
 
+/// After an environment did not start: whether what it needs of this machine was missing, and is there again.
+pub(crate) async fn is_repaired(
+    lambda: &Lambda,
+    snapshot: &VersionSnapshot,
+) -> Result<bool, LambdaError> {
+    if let Some(interpreter) = &snapshot.interpreter
+        && tokio::fs::metadata(&interpreter.executable).await.is_err()
+    {
+        return Err(LambdaError::InvalidRuntime(format!(
+            "The runtime {} cannot run on this server: {} is gone.",
+            snapshot.runtime,
+            interpreter.executable.display()
+        )));
+    }
+    if tokio::fs::metadata(&snapshot.code_dir).await.is_ok() {
+        return Ok(false);
+    }
+    let (account, region) = (snapshot.account.clone(), snapshot.region.clone());
+    let id = FunctionId { account, region, name: snapshot.name.clone() };
+    settle(lambda, &id, snapshot.version).await;
+    Ok(true)
+}
+
 fn look(
     lambda: &Lambda,
     target: &Target,
@@ -173,7 +203,7 @@ fn look(
     match function.slots.get(&target.version(&function)?) {
         None => Ok(None),
         Some(Slot::Ready(snapshot)) => Ok(Some(snapshot.clone())),
-        Some(Slot::Failed) => Err(LambdaError::WrongState("Failed")),
+        Some(Slot::Failed(unusable)) => Err(unusable.clone().into()),
     }
 }
 

@@ -21,6 +21,7 @@ mod create;
 mod delete;
 mod error;
 mod functions;
+mod garbage;
 mod invoke;
 mod lifecycle;
 mod list;
@@ -48,6 +49,7 @@ pub use runtimes::{
 
 use error::LambdaError;
 use functions::Functions;
+use garbage::Garbage;
 use package_dirs::PackageDirs;
 pub(crate) use router::Operation;
 
@@ -58,6 +60,7 @@ pub(crate) struct Lambda {
     functions: Functions,
     blobs: Blobs,
     packages: PackageDirs,
+    garbage: Arc<Garbage>,
     engine: Engine,
     runtimes: RuntimeCatalog,
     clock: Arc<dyn Clock>,
@@ -106,8 +109,9 @@ impl Lambda {
     ) -> Result<Arc<Self>, LambdaStartError> {
         let failed =
             |step| move |source: LambdaError| LambdaStartError { step, source: Box::new(source) };
-        let functions =
-            Functions::load(store.records()).await.map_err(failed("load its functions"))?;
+        let garbage = Arc::<Garbage>::default();
+        let functions = Functions::load(store.records(), Arc::clone(&garbage));
+        let functions = functions.await.map_err(failed("load its functions"))?;
         let packages = PackageDirs::open(config.packages_dir.clone());
         let packages = packages
             .map_err(|err| failed("open the directory of packages")(LambdaError::Package(err)))?;
@@ -116,11 +120,13 @@ impl Lambda {
             functions,
             blobs: store.blobs(),
             packages,
+            garbage,
             engine,
             runtimes,
             clock,
         });
-        lambda.collect_garbage().await;
+        lambda.remove_leftovers().await;
+        garbage::sweep_in_background(&lambda);
         for function in lambda.functions.all() {
             let versions: Vec<Version> = function.versions().map(|(version, _)| version).collect();
             drop(lifecycle::settle_in_background(&lambda, function.id.clone(), versions));
@@ -222,8 +228,8 @@ impl Lambda {
         })??)
     }
 
-    /// Removes packages that no version has: only now is it sure that nothing mounts them.
-    async fn collect_garbage(&self) {
+    /// Removes packages that no version has, before anything else happens: what a crash kept the sweeps from.
+    async fn remove_leftovers(&self) {
         let functions = self.functions.all();
         let versions = functions.iter().flat_map(|function| function.versions());
         let used: BTreeSet<String> =

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use nilas_model::limits::PACKAGES_AT_ONCE_MAX;
-use nilas_store::Blobs;
+use nilas_store::{BlobHash, Blobs};
 use tokio::sync::{Mutex, Semaphore};
 
 use super::error::LambdaError;
@@ -29,6 +29,7 @@ pub(crate) struct PackageDirs {
 }
 
 const TEMPORARY: &str = ".unpacking";
+const REMOVED: &str = ".removed-";
 const BOOT_MARK: &str = ".boot-id";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -68,9 +69,31 @@ impl PackageDirs {
         }
     }
 
-    /// Checks an uploaded archive; writes nothing.
-    pub(crate) async fn check(&self, zip: Bytes) -> Result<(), LambdaError> {
-        self.blocking("checking a package", move || package::check(&zip)).await
+    /// Checks an uploaded archive, writes nothing, and tells its hash.
+    pub(crate) async fn check(&self, zip: Bytes) -> Result<BlobHash, LambdaError> {
+        let check = move || package::check(&zip).map(|()| BlobHash::of(&zip));
+        self.blocking("checking a package", check).await
+    }
+
+    /// Takes a package's directory out of sight; where it is now, for `remove`.
+    pub(crate) async fn set_aside(&self, sha256: &str) -> Option<PathBuf> {
+        let aside = self.dir.join(format!("{REMOVED}{sha256}"));
+        match tokio::fs::rename(self.dir.join(sha256), &aside).await {
+            Ok(()) => Some(aside),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => None,
+            Err(err) => {
+                tracing::warn!(package = sha256, error = %err, "unused package not removed");
+                None
+            }
+        }
+    }
+
+    /// What fails is tried again at the next start.
+    pub(crate) async fn remove(&self, aside: PathBuf) {
+        let removed = tokio::task::spawn_blocking(move || remove(&aside)).await;
+        if let Ok(Err(err)) = removed {
+            tracing::warn!(error = %err, "unused package not removed");
+        }
     }
 
     /// The directory of `code`, unpacked from its blob unless it is there already.

@@ -69,7 +69,9 @@ pub(crate) async fn version_publish(
                 let mut snapshot = nilas_model::VersionSnapshot::clone(latest);
                 snapshot.version = version;
                 snapshot.generation = lambda.functions.next_generation();
-                Some(Slot::Ready(Arc::new(snapshot)))
+                let snapshot = Arc::new(snapshot);
+                lambda.garbage.keep_with(&snapshot);
+                Some(Slot::Ready(snapshot))
             }
             other => other.cloned(),
         };

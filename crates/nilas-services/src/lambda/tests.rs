@@ -363,7 +363,7 @@ async fn create_refuses_in_the_words_of_aws() {
     check(json!({"Code": {"ImageUri": "x"}, "PackageType": "Image"}), expect![[r#"400 InvalidParameterValueException {"Type":"User","message":"Functions from container images (ImageUri, PackageType Image) are not supported by this server yet. Provide a deployment package in ZipFile."}"#]]).await;
     check(json!({"Code": {"ZipFile": BASE64.encode("no zip")}}), expect![[r#"400 InvalidParameterValueException {"Type":"User","message":"Could not unzip uploaded file. Please check your file, then try to upload again."}"#]]).await;
     check(json!({"Code": {"ZipFile": ""}}), expect![[r#"400 InvalidParameterValueException {"Type":"User","message":"Uploaded file must be a non-empty zip"}"#]]).await;
-    check(json!({"Timeout": "x"}), expect![[r#"400 SerializationException {"message":"invalid type: string \"x\", expected i64 at line 1 column 344"}"#]]).await;
+    check(json!({"Timeout": "x"}), expect![[r#"400 SerializationException {"message":"STRING_VALUE can not be converted to an Integer"}"#]]).await;
     check(json!({"Layers": ["arn:aws:lambda:us-east-1:000000000000:layer:l:1"]}), expect![[r#"400 InvalidParameterValueException {"Type":"User","message":"Layer version ARN does not exist."}"#]])
         .await;
     check(json!({"VpcConfig": {"SubnetIds": ["subnet-1"]}}), expect![[r#"400 InvalidParameterValueException {"Type":"User","message":"Error occurred while DescribeSubnets. EC2 Error Code: InvalidSubnetID.NotFound. EC2 Error Message: The subnet ID 'subnet-1' does not exist"}"#]]).await;
@@ -804,4 +804,36 @@ async fn a_role_invokes_and_changes_nothing() {
     let dry_run = [("x-amz-invocation-type", "DryRun")];
     let path = format!("{BASE}/f/invocations");
     assert_eq!(bench.send("POST", &path, &dry_run, Bytes::new()).await.status, 204);
+}
+
+#[tokio::test]
+async fn packages_go_when_no_version_has_them() {
+    let bench = Bench::new().await;
+    let packages = || {
+        let entries = fs::read_dir(bench.dir.path().join("packages")).unwrap();
+        entries.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count()
+    };
+    let until = async |wanted: usize| {
+        for _ in 0..200 {
+            if packages() == wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("{} packages, not {wanted}", packages());
+    };
+    bench.create("f").await;
+    bench.create("same").await;
+    assert_eq!(packages(), 1, "one package for both");
+    for content in ["1", "2", "3"] {
+        let target = format!("{BASE}/f/code");
+        let (status, answer) = bench.call("PUT", &target, json!({"ZipFile": zip(content)})).await;
+        assert_eq!(status, 200, "{answer}");
+        bench.settled("f").await;
+    }
+    until(2).await;
+    bench.call("DELETE", &format!("{BASE}/f"), Value::Null).await;
+    until(1).await;
+    bench.call("DELETE", &format!("{BASE}/same"), Value::Null).await;
+    until(0).await;
 }
