@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import IS_ROOT
+from conftest import IS_ROOT, ancestors
 
 CONTAINED = "def handler(event, context):\n    return 'unharmed'\n"
 
@@ -360,3 +360,334 @@ def handler(event, context):
     finally:
         subprocess.run(["/usr/sbin/ip", "link", "del", f"{tag}h"])
         subprocess.run(["/usr/sbin/ip", "netns", "del", tag])
+
+
+# Requests signed with the credentials that an environment has, by Python's standard library alone.
+SIGNED = r'''
+import datetime, hashlib, hmac, http.client, os, urllib.parse
+def call(service, method, path, body=b"", headers=None, query=""):
+    host = os.environ["AWS_ENDPOINT_URL"].split("//")[1]
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    region = os.environ["AWS_REGION"]
+    sent = {"host": host, "x-amz-date": now, "x-amz-security-token": os.environ["AWS_SESSION_TOKEN"],
+            "x-amz-content-sha256": hashlib.sha256(body).hexdigest(), **(headers or {})}
+    names = ";".join(sorted(sent))
+    canonical = "\n".join([method, urllib.parse.quote(path), query, "".join(f"{n}:{sent[n]}\n" for n in sorted(sent)), names, sent["x-amz-content-sha256"]])
+    scope = f"{now[:8]}/{region}/{service}/aws4_request"
+    text = "\n".join(["AWS4-HMAC-SHA256", now, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+    key = ("AWS4" + os.environ["AWS_SECRET_ACCESS_KEY"]).encode()
+    for part in [now[:8], region, service, "aws4_request"]:
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    sent["authorization"] = f"AWS4-HMAC-SHA256 Credential={os.environ['AWS_ACCESS_KEY_ID']}/{scope}, SignedHeaders={names}, Signature={signature}"
+    connection = http.client.HTTPConnection(host, timeout=10)
+    connection.request(method, path + ("?" + query if query else ""), body, sent)
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode(errors="replace")
+def logs(operation, body):
+    return call("logs", "POST", "/", body.encode(), {"content-type": "application/x-amz-json-1.1", "x-amz-target": "Logs_20140328." + operation})
+'''
+
+
+def test_a_role_invokes_and_logs_but_neither_reads_nor_changes_others(server, bystander):
+    payload, error = attack(server, SIGNED + f"""
+def handler(event, context):
+    base, victim = "/2015-03-31/functions", {bystander!r}
+    refused = {{
+        "read": call("lambda", "GET", f"{{base}}/{{victim}}"),
+        "list": call("lambda", "GET", base),
+        "create": call("lambda", "POST", base, b'{{"FunctionName": "new"}}'),
+        "delete": call("lambda", "DELETE", f"{{base}}/{{victim}}"),
+        "code": call("lambda", "PUT", f"{{base}}/{{victim}}/code", b"{{}}"),
+        "configure": call("lambda", "PUT", f"{{base}}/{{victim}}/configuration", b'{{"Timeout": 1}}'),
+        "own code": call("lambda", "PUT", f"{{base}}/{{context.function_name}}/code", b"{{}}"),
+        "package": call("s3", "GET", "/awslambda-us-east-1-tasks/snapshots/000000000000/" + victim + "-" + "0" * 64),
+        "read logs": logs("FilterLogEvents", '{{"logGroupName": "/aws/lambda/' + victim + '"}}'),
+        "delete logs": logs("DeleteLogGroup", '{{"logGroupName": "/aws/lambda/' + victim + '"}}'),
+    }}
+    allowed = {{
+        "invoke": call("lambda", "POST", f"{{base}}/{{victim}}/invocations", b"1"),
+        "log": logs("CreateLogGroup", '{{"logGroupName": "own-' + context.aws_request_id + '"}}'),
+        "who": call("sts", "POST", "/", b"Action=GetCallerIdentity&Version=2011-06-15", {{"content-type": "application/x-www-form-urlencoded"}}),
+    }}
+    return refused, allowed
+""")
+    assert error is None, payload
+    refused, allowed = payload
+    for attempt, (status, text) in refused.items():
+        assert status in (400, 403) and ("AccessDenied" in text or "is not authorized to perform" in text), (attempt, text)
+    assert "on resource: arn:aws:lambda:us-east-1:000000000000:function:new" in refused["create"][1]
+    assert {attempt: status for attempt, (status, _) in allowed.items()} == {"invoke": 200, "log": 200, "who": 200}
+    assert allowed["invoke"][1] == '"unharmed"'
+
+
+def test_slow_bodies_of_one_function_leave_room_for_others(server, bystander):
+    """64 connections promise 6 MB each, send all but the last byte and keep silent."""
+    name = server.deploy(SIGNED + """
+import socket, threading, time
+def hold():
+    host, port = os.environ["AWS_ENDPOINT_URL"].split("//")[1].split(":")
+    s = socket.create_connection((host, int(port)), timeout=5)
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    scope = f"{now[:8]}/us-east-1/lambda/aws4_request"
+    head = f"POST /2015-03-31/functions/x/invocations HTTP/1.1\\r\\nhost: {host}\\r\\nx-amz-date: {now}\\r\\nx-amz-security-token: {os.environ['AWS_SESSION_TOKEN']}\\r\\nx-amz-content-sha256: {'0' * 64}\\r\\nauthorization: AWS4-HMAC-SHA256 Credential={os.environ['AWS_ACCESS_KEY_ID']}/{scope}, SignedHeaders=host;x-amz-date, Signature={'0' * 64}\\r\\ncontent-length: 6000000\\r\\n\\r\\n"
+    try:
+        s.sendall(head.encode() + b"x" * 5_999_999)
+    except OSError: pass
+    return s
+def handler(event, context):
+    threads, held = [], []
+    for _ in range(64):
+        t = threading.Thread(target=lambda: held.append(hold()), daemon=True)
+        t.start(); threads.append(t)
+    time.sleep(event["seconds"])
+    return len(held)
+""", runtime="python3.11", Timeout=60, MemorySize=1024)
+    caller = server.deploy(SIGNED + """
+def handler(event, context):
+    return call("lambda", "POST", "/2015-03-31/functions/" + event + "/invocations", b'"' + b"x" * 5_500_000 + b'"')[0]
+""", runtime="python3.11", Timeout=30)
+    holding = threading.Thread(target=server.invoke, args=(name, {"seconds": 6}))
+    holding.start()
+    time.sleep(3)
+    assert server.invoke(caller, bystander)[0] == 200
+    holding.join()
+
+
+def test_takes_no_share_of_the_hosts_own_limits(server, bystander):
+    payload, error = attack(server, """
+import ctypes, resource, signal, time
+libc = ctypes.CDLL(None, use_errno=True)
+def call(*arguments):
+    ctypes.set_errno(0)
+    return 0 if libc.syscall(*arguments) != -1 else ctypes.get_errno()
+def handler(event, context):
+    def core(soft):
+        try: resource.setrlimit(resource.RLIMIT_CORE, (soft, soft)); return "changed"
+        except (OSError, ValueError): return "refused"
+    pid = os.fork()
+    if pid == 0:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    crashed = os.waitpid(pid, 0)[1]
+    inotify = 0
+    while inotify < 500 and libc.inotify_init1(0) >= 0: inotify += 1
+    time.sleep(event.get("seconds", 0))
+    return {
+        "core limit": resource.getrlimit(resource.RLIMIT_CORE)[0], "core": core(0), "dumped": os.WCOREDUMP(crashed),
+        "sync": call(162), "syncfs": call(306, 1), "inotify": inotify,
+    }
+""".replace("import ctypes,", "import ctypes, os,"))
+    assert error is None, payload
+    inotify = payload.pop("inotify")
+    assert payload == {"core limit": 1, "core": "refused", "dumped": False, "sync": 1, "syncfs": 1}
+    assert 0 < inotify <= (128 if server.mode == "root" else 8)
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="looks at root's own inotify instances")
+def test_inotify_instances_of_functions_are_not_roots(root_server):
+    import ctypes
+    libc = ctypes.CDLL(None)
+    name = root_server.deploy("""
+import ctypes, time
+libc = ctypes.CDLL(None)
+def handler(event, context):
+    count = 0
+    while count < 1000 and libc.inotify_init1(0) >= 0: count += 1
+    time.sleep(2)
+    return count
+""", runtime="python3.11", Timeout=10)
+    taking = threading.Thread(target=root_server.invoke, args=(name, {}))
+    taking.start()
+    time.sleep(1.5)
+    instance = libc.inotify_init1(0)
+    taking.join()
+    assert instance >= 0, "a function has taken root's inotify instances"
+    os.close(instance)
+
+
+def test_dies_before_the_server_when_memory_is_short(server, bystander):
+    payload, error = attack(server, "def handler(event, context):\n    return int(open('/proc/self/oom_score_adj').read())\n")
+    assert error is None and payload >= 800
+    own = int(pathlib.Path(f"/proc/{server.process.pid}/oom_score_adj").read_text())
+    assert own < payload
+
+
+SURVIVORS = """
+import os, signal, subprocess, sys, time
+def handler(event, context):
+    if os.fork() == 0:
+        os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        if os.fork() == 0:
+            os.setsid(); os.setpriority(os.PRIO_PROCESS, 0, 5)
+            while True:
+                with open('/tmp/beat', 'a') as beat: beat.write('x')
+                time.sleep(0.01)
+        os._exit(0)
+    time.sleep(0.2)
+    return os.path.getsize('/tmp/beat')
+"""
+
+
+def test_daemons_neither_run_while_frozen_nor_outlive_their_environment(server, bystander):
+    name = server.deploy(SURVIVORS, runtime="python3.11", Timeout=10)
+    first, error, _ = server.invoke(name, {})
+    assert error is None, first
+    time.sleep(1)
+    second, error, _ = server.invoke(name, {})
+    # Two times 0.2 s of running make 40 beats at most; a second of not being frozen would add a hundred.
+    assert error is None and second < 70, (first, second)
+    before = sandboxes(server)
+    server.lambda_.delete_function(FunctionName=name)
+    deadline = time.monotonic() + 10
+    while len(sandboxes(server)) >= len(before) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    gone = set(before) - set(sandboxes(server))
+    assert len(gone) == 1
+
+
+def sandboxes(server) -> list:
+    """The first processes of this server's environments."""
+    found = []
+    for directory in pathlib.Path("/proc").iterdir():
+        if directory.name.isdigit():
+            try:
+                if (directory / "comm").read_text().strip() == "nilas:init" and server.process.pid in ancestors(int(directory.name)):
+                    found.append(int(directory.name))
+            except OSError:
+                pass
+    return found
+
+
+FRAMES = {
+    "a huge length": "struct.pack('<IB', 0xffffffff, 2)",
+    "no length": "struct.pack('<IB', 0, 2)",
+    "an unknown kind": "struct.pack('<IB', 1, 99)",
+    "an answer to nobody": "struct.pack('<IB', 38, 2) + b'0' * 36 + b'1'",
+    "half a frame": "struct.pack('<I', 100)",
+    "text": "b'HTTP/1.1 200 OK\\\\r\\\\n\\\\r\\\\n'",
+    "another's descriptors": "None",
+}
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+def test_broken_frames_end_the_environment_and_nothing_else(server, bystander, frame):
+    name = server.deploy(f"""
+import array, os, socket, struct, time
+def handler(event, context):
+    if event == 'well': return 'well'
+    channel = socket.socket(fileno=os.dup(3))
+    frame = {FRAMES[frame]}
+    if frame is None:
+        opened = [os.open('/dev/null', os.O_RDONLY) for _ in range(200)]
+        for _ in range(3):
+            channel.sendmsg([b'x'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', opened))])
+    else:
+        channel.sendall(frame)
+    time.sleep(60)
+""", runtime="python3.11", Timeout=2)
+    _, error, _ = server.invoke(name, {})
+    assert error == "Unhandled"
+    assert server.invoke(name, "well")[0] == "well"
+
+
+def test_telemetry_headers_that_lie(server, bystander):
+    payload, error = attack(server, """
+import os, struct
+def handler(event, context):
+    def frame(kind, length, time, text): return struct.pack('>IIQ', kind, length, time) + text
+    os.write(4, frame(0xa55a0003, 5, 2**64 - 1, b'later'))
+    os.write(4, frame(0xa55a0003, 5, 0, b'early'))
+    os.write(4, frame(0xa55affff, 3, 0, b'odd'))
+    os.write(4, frame(0xa55a0003, 0xffffffff, 0, b'endless') * 1000)
+    return 'done'
+""")
+    assert (payload, error) == ("done", None)
+
+
+def test_setuid_programs_and_namespaces_give_nothing(server, bystander):
+    payload, error = attack(server, """
+import ctypes, os, struct, subprocess
+libc = ctypes.CDLL(None, use_errno=True)
+def clone3(flags):
+    arguments = ctypes.create_string_buffer(struct.pack('<11Q', flags, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0))
+    ctypes.set_errno(0)
+    pid = libc.syscall(435, arguments, 88)
+    if pid == 0: os._exit(0)
+    return ctypes.get_errno() if pid == -1 else 'made'
+def run(*line):
+    try: return subprocess.run(line, capture_output=True, stdin=subprocess.DEVNULL, timeout=5).returncode
+    except OSError as e: return e.errno
+def handler(event, context):
+    setuid = [p for d in ('/usr/bin', '/usr/sbin', '/usr/lib') for p in sorted(os.listdir(d)) if os.path.isfile(os.path.join(d, p)) and os.stat(os.path.join(d, p)).st_mode & 0o6000]
+    return {
+        'clone3': [clone3(f) for f in (0x10000000, 0x10020000, 0x40000000, 0x20000000, 0)],
+        'clone': [libc.syscall(56, f | 17, 0, 0, 0, 0) for f in (0x10000000, 0x00020000)],
+        'ran': {p: run(p, '-c', 'id') for p in ('su', 'sudo', 'pkexec')} | {'mount': run('mount', '-t', 'tmpfs', 'x', '/tmp'), 'newuidmap': run('newuidmap', str(os.getpid()), '0', '0', '1'), 'fusermount': run('fusermount', '-u', '/tmp'), 'unshare': run('unshare', '-Ur', 'id'), 'setpriv': run('setpriv', '--reuid', '0', 'id')},
+        'ids': os.getresuid(), 'setuid programs': setuid,
+    }
+""")
+    assert error is None, payload
+    assert 0 not in payload["ran"].values(), payload["ran"]
+    assert payload["clone3"] == [38] * 5 and payload["clone"] == [-1, -1]
+    assert len(set(payload["ids"])) == 1 and payload["ids"][0] != 0
+
+
+def test_memory_outside_the_heap_is_bounded_too(server, bystander):
+    """Shared memory and page cache: what the memory guard does not see, the cgroup does, where there is one."""
+    if server.mode == "user" and not memory_is_delegated(server):
+        pytest.skip("no memory controller for this server: see SECURITY.md")
+    for source in [
+        "fd = os.memfd_create('m')\n    while True: os.write(fd, b'x' * (1 << 20))",
+        "import mmap\n    held = []\n    while True:\n        m = mmap.mmap(-1, 16 << 20); m.write(b'x' * (16 << 20)); held.append(m)",
+        "held = []\n    while True:\n        r, w = socket.socketpair()\n        w.setblocking(False)\n        held.append((r, w))\n        try:\n            while True: w.send(b'x' * 65536)\n        except BlockingIOError: pass",
+    ]:
+        name = server.deploy(f"import os, socket\ndef handler(event, context):\n    {source}\n", runtime="python3.11", Timeout=20, MemorySize=128)
+        payload, error, _ = server.invoke(name, {})
+        assert error == "Unhandled", payload
+        assert "timed out" not in payload["errorMessage"], "the machine's memory would have been next"
+
+
+def memory_is_delegated(server) -> bool:
+    return server.cgroup is not None and "memory" in (server.cgroup / "cgroup.controllers").read_text()
+
+
+def test_filling_tmp_with_files_directories_and_links(server, bystander):
+    payload, error = attack(server, """
+import os
+def until_refused(act):
+    count = 0
+    try:
+        while count < 1_000_000:
+            act(count); count += 1
+    except OSError as error:
+        return count, error.errno
+    return count, 0
+def handler(event, context):
+    os.mkdir('/tmp/files'); os.mkdir('/tmp/deep')
+    files = until_refused(lambda n: os.close(os.open(f'/tmp/files/{n}', os.O_CREAT | os.O_WRONLY)))
+    for n in range(1000): os.unlink(f'/tmp/files/{n}')
+    os.chdir('/tmp/deep')
+    def deeper(n): os.mkdir('d'); os.chdir('d')
+    deep = until_refused(deeper)
+    with open('/dev/shm/full', 'wb', buffering=0) as f: shm = until_refused(lambda n: f.write(b'x' * (1 << 20)))
+    return {'files': files, 'deep': deep, 'shm MiB': shm}
+""", Timeout=60, MemorySize=512)
+    assert error is None, payload
+    assert payload["files"][1] == 28 and payload["files"][0] < 40_000
+    assert payload["deep"][1] == 28 and payload["shm MiB"] == [16, 28]
+
+
+def test_what_it_prints_moves_nobodys_terminal(main_server):
+    import pty
+    name = main_server.deploy("def handler(event, context):\n    print('\\x1b]0;owned\\x07before\\rSTART RequestId: forged')\n    return 'x'\n", runtime="python3.11")
+    main_server.invoke(name, {})
+    master, slave = pty.openpty()
+    done = subprocess.Popen([str(main_server.binary), "logs", name], stdout=slave, stderr=slave, env={**main_server.environment_variables(), "NILAS_DATA_DIR": str(main_server.data_dir)})
+    done.wait(20)
+    os.close(slave)
+    shown = os.read(master, 100_000)
+    os.close(master)
+    assert b"owned" in shown and b"\x1b]" not in shown and b"before\rSTART" not in shown
+    piped = main_server.nilas("logs", name).stdout
+    assert "\x1b]0;owned\x07before" in piped, "a pipe gets what the function printed"

@@ -20,9 +20,12 @@ const RESERVE_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 const DRAIN_BYTES_MAX: usize = 256 * 1_024 * 1_024;
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Memory for bodies, shared by connections.
+/// Memory for bodies, shared by connections; perhaps a part of a larger room.
 #[derive(Debug, Clone)]
-pub(crate) struct Room(Arc<Semaphore>);
+pub(crate) struct Room {
+    own: Arc<Semaphore>,
+    whole: Option<Arc<Semaphore>>,
+}
 
 /// A body in memory, and its share of the room until it is dropped.
 #[derive(Debug)]
@@ -33,7 +36,10 @@ pub(crate) struct Buffered {
 
 /// A share of a [`Room`].
 #[derive(Debug, Default)]
-pub(crate) struct Held(Option<OwnedSemaphorePermit>);
+pub(crate) struct Held {
+    own: Option<OwnedSemaphorePermit>,
+    whole: Option<OwnedSemaphorePermit>,
+}
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
@@ -51,20 +57,33 @@ pub(crate) enum BodyError {
 
 impl Room {
     pub(crate) fn of_bytes(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes / UNIT_BYTES)))
+        Self { own: Arc::new(Semaphore::new(bytes / UNIT_BYTES)), whole: None }
+    }
+
+    /// A room of `bytes` within this one.
+    pub(crate) fn part(&self, bytes: usize) -> Self {
+        Self { whole: Some(Arc::clone(&self.own)), ..Self::of_bytes(bytes) }
     }
 
     /// Adds `bytes` to what is held.
     fn take(&self, bytes: usize, held: &mut Held) -> Result<(), BodyError> {
         let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).map_err(|_| BodyError::NoRoom)?;
-        let taken =
-            Arc::clone(&self.0).try_acquire_many_owned(units).map_err(|_| BodyError::NoRoom)?;
-        match &mut held.0 {
-            Some(permit) => permit.merge(taken),
-            none => *none = Some(taken),
-        }
-        Ok(())
+        hold(&self.own, units, &mut held.own)?;
+        self.whole.as_ref().map_or(Ok(()), |whole| hold(whole, units, &mut held.whole))
     }
+}
+
+fn hold(
+    room: &Arc<Semaphore>,
+    units: u32,
+    held: &mut Option<OwnedSemaphorePermit>,
+) -> Result<(), BodyError> {
+    let taken = Arc::clone(room).try_acquire_many_owned(units).map_err(|_| BodyError::NoRoom)?;
+    match held {
+        Some(permit) => permit.merge(taken),
+        none => *none = Some(taken),
+    }
+    Ok(())
 }
 
 /// Reads `body` whole. A body that came in one piece is not copied.

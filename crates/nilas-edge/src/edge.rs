@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 use nilas_model::{AccountId, AuthContext, Clock, Origin, RequestId, limits};
 use nilas_wire::sigv4::{Parts, Verified, Verifier};
 use nilas_wire::{ApiRequest, ApiResponse, Fault, Protocol, Service, SigError, encode_fault};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, error};
 
 use crate::authenticate::Authenticator;
@@ -29,13 +30,17 @@ pub struct EdgeConfig {
     /// The account of the root key.
     pub account: AccountId,
     pub connections_max: usize,
+    /// Of one environment, and of all together.
     pub environment_connections_max: usize,
+    pub all_environments_connections_max: usize,
     /// One body.
     pub body_bytes_max: usize,
     /// All bodies together.
     pub buffered_bytes_max: usize,
     /// All bodies from environments together.
     pub buffered_environment_bytes_max: usize,
+    /// All bodies from one environment together.
+    pub buffered_one_environment_bytes_max: usize,
     pub header_read_ms_max: u64,
     pub body_read_ms_max: u64,
 }
@@ -46,9 +51,11 @@ impl Default for EdgeConfig {
             account: AccountId::parse("000000000000").expect("twelve digits"),
             connections_max: limits::CONNECTIONS_MAX,
             environment_connections_max: limits::ENVIRONMENT_CONNECTIONS_MAX,
+            all_environments_connections_max: limits::ALL_ENVIRONMENTS_CONNECTIONS_MAX,
             body_bytes_max: limits::CONTROL_BODY_BYTES_MAX,
             buffered_bytes_max: limits::BUFFERED_BODY_BYTES_MAX,
             buffered_environment_bytes_max: limits::BUFFERED_ENVIRONMENT_BODY_BYTES_MAX,
+            buffered_one_environment_bytes_max: limits::BUFFERED_ONE_ENVIRONMENT_BODY_BYTES_MAX,
             header_read_ms_max: limits::HEADER_READ_MS_MAX,
             body_read_ms_max: limits::BODY_READ_MS_MAX,
         }
@@ -67,14 +74,17 @@ struct Inner<B> {
     verifier: Verifier,
     clock: Arc<dyn Clock>,
     room: Room,
-    environment_room: Room,
+    environments_room: Room,
+    environments_places: Arc<Semaphore>,
 }
 
-/// Where a connection came in.
-#[derive(Debug, Clone, Copy)]
+/// Where a connection came in, and what its requests share.
+#[derive(Debug, Clone)]
 pub(crate) struct Entrance {
     pub(crate) origin: Origin,
     pub(crate) local: SocketAddr,
+    room: Room,
+    body_bytes_max: usize,
 }
 
 /// A request that is let in.
@@ -115,9 +125,42 @@ impl<B: Backend> Edge<B> {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let room = Room::of_bytes(config.buffered_bytes_max);
-        let environment_room = Room::of_bytes(config.buffered_environment_bytes_max);
-        let (backend, verifier) = (Arc::new(backend), Verifier::new());
-        Self(Arc::new(Inner { config, backend, identity, verifier, clock, room, environment_room }))
+        let environments_room = Room::of_bytes(config.buffered_environment_bytes_max);
+        let environments_places = Arc::new(Semaphore::new(config.all_environments_connections_max));
+        Self(Arc::new(Inner {
+            config,
+            backend: Arc::new(backend),
+            identity,
+            verifier: Verifier::new(),
+            clock,
+            room,
+            environments_room,
+            environments_places,
+        }))
+    }
+
+    pub(crate) fn entrance(&self, origin: Origin, local: SocketAddr) -> Entrance {
+        let inner = &self.0;
+        let body_bytes_max = inner.config.body_bytes_max;
+        match origin {
+            Origin::Environment => {
+                let bytes = inner.config.buffered_one_environment_bytes_max;
+                let room = inner.environments_room.part(bytes);
+                Entrance { origin, local, room, body_bytes_max: body_bytes_max.min(bytes) }
+            }
+            Origin::Loopback | Origin::Network => {
+                Entrance { origin, local, room: inner.room.clone(), body_bytes_max }
+            }
+        }
+    }
+
+    /// Waits for one of the places that all environments share; everybody else has them of his listener alone.
+    pub(crate) async fn shared_place(&self, origin: Origin) -> Option<OwnedSemaphorePermit> {
+        if origin != Origin::Environment {
+            return None;
+        }
+        let places = Arc::clone(&self.0.environments_places);
+        Some(places.acquire_owned().await.expect("the semaphore is never closed"))
     }
 
     pub(crate) fn config(&self) -> &EdgeConfig {
@@ -127,7 +170,7 @@ impl<B: Backend> Edge<B> {
     /// Answers one request, whatever it is.
     pub(crate) async fn answer(
         &self,
-        entrance: Entrance,
+        entrance: &Entrance,
         request: http::Request<Incoming>,
     ) -> Response<Full<Bytes>> {
         let inner = &self.0;
@@ -156,7 +199,7 @@ impl<B: Backend> Inner<B> {
     /// Takes the request in: routes it, reads it, verifies it.
     async fn receive(
         &self,
-        entrance: Entrance,
+        entrance: &Entrance,
         mut head: Head,
         path: String,
         body: &mut Incoming,
@@ -191,7 +234,7 @@ impl<B: Backend> Inner<B> {
     /// Finds the service and checks the signature, as far as possible before the body is read.
     async fn admit(
         &self,
-        entrance: Entrance,
+        entrance: &Entrance,
         parts: &Parts<'_>,
         body: &mut Incoming,
     ) -> Result<Admitted, Refusal> {
@@ -210,14 +253,8 @@ impl<B: Backend> Inner<B> {
             now_ms: self.clock.epoch_ms(),
         };
         let pending = authenticator.begin(parts, service).map_err(refuse)?;
-        let room = if entrance.origin == Origin::Environment {
-            &self.environment_room
-        } else {
-            &self.room
-        };
-        let read =
-            body::read(body, parts.headers, self.config.body_bytes_max, self.silence_max(), room)
-                .await;
+        let (limit, room) = (entrance.body_bytes_max, &entrance.room);
+        let read = body::read(body, parts.headers, limit, self.silence_max(), room).await;
         let Buffered { bytes, held } =
             read.map_err(|error| Refusal { protocol, fault: body_fault(&error, service, parts) })?;
         let (auth, verified) = authenticator.finish(pending, parts, bytes).map_err(refuse)?;

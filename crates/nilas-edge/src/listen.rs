@@ -36,7 +36,7 @@ impl<B: Backend> Edge<B> {
         mut shutdown: watch::Receiver<bool>,
     ) {
         let local = listener.local_addr().unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-        let entrance = Entrance { origin, local };
+        let entrance = Arc::new(self.entrance(origin, local));
         let places = Arc::new(Semaphore::new(match origin {
             Origin::Environment => self.config().environment_connections_max,
             Origin::Loopback | Origin::Network => self.config().connections_max,
@@ -50,7 +50,9 @@ impl<B: Backend> Edge<B> {
                 accepted = accept(&listener, &places) => accepted,
             };
             let (edge, shutdown) = (self.clone(), shutdown.clone());
+            let entrance = Arc::clone(&entrance);
             connections.spawn(async move {
+                let _shared = edge.shared_place(origin).await;
                 edge.serve_connection(stream, entrance, shutdown).await;
                 drop(place);
             });
@@ -62,7 +64,7 @@ impl<B: Backend> Edge<B> {
     async fn serve_connection(
         &self,
         stream: TcpStream,
-        entrance: Entrance,
+        entrance: Arc<Entrance>,
         mut shutdown: watch::Receiver<bool>,
     ) {
         if let Err(error) = stream.set_nodelay(true) {
@@ -70,12 +72,12 @@ impl<B: Backend> Edge<B> {
         }
         let asked = Arc::new(AtomicBool::new(false));
         let (edge, asking) = (self.clone(), Arc::clone(&asked));
+        let builder = self.protocols(entrance.origin);
         let service = service_fn(move |request| {
             asking.store(true, Ordering::Relaxed);
-            let edge = edge.clone();
-            async move { Ok::<_, Infallible>(edge.answer(entrance, request).await) }
+            let (edge, entrance) = (edge.clone(), Arc::clone(&entrance));
+            async move { Ok::<_, Infallible>(edge.answer(&entrance, request).await) }
         });
-        let builder = self.protocols();
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         // hyper's own limit begins with the first byte of a request; this one with the connection.
         let mut first_request =
@@ -105,8 +107,14 @@ impl<B: Backend> Edge<B> {
     }
 
     /// HTTP/1.1, or HTTP/2 by prior knowledge, told apart by the first bytes.
-    fn protocols(&self) -> auto::Builder<TokioExecutor> {
+    ///
+    /// Environments get HTTP/1.1 alone, as SDKs speak it without TLS: one request and one answer a connection bounds
+    /// what a function that reads no answers makes us hold.
+    fn protocols(&self, origin: Origin) -> auto::Builder<TokioExecutor> {
         let mut builder = auto::Builder::new(TokioExecutor::new());
+        if origin == Origin::Environment {
+            builder = builder.http1_only();
+        }
         builder
             .http1()
             .timer(TokioTimer::new())

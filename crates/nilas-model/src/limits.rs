@@ -82,8 +82,8 @@ pub const LOG_EVENT_BYTES_MAX: usize = 262_144;
 /// Body of a Runtime API request other than a response, bytes.
 pub const RUNTIME_API_ERROR_BYTES_MAX: usize = 262_144;
 
-/// Connections to one environment's Runtime API.
-pub const RUNTIME_API_CONNECTIONS_MAX: usize = 64;
+/// Connections to one environment's Runtime API; a runtime keeps one or two.
+pub const RUNTIME_API_CONNECTIONS_MAX: usize = 16;
 /// Headers of one Runtime API request.
 pub const RUNTIME_API_HEADERS_MAX: usize = 100;
 /// Log output one environment may write in a burst, bytes; what goes over it is dropped and counted.
@@ -107,8 +107,12 @@ pub const BODY_READ_MS_MAX: u64 = 30_000;
 pub const BUFFERED_BODY_BYTES_MAX: usize = 536_870_912;
 /// The same for the endpoints inside environments, all together, so that functions cannot starve people.
 pub const BUFFERED_ENVIRONMENT_BODY_BYTES_MAX: usize = 268_435_456;
-/// Connections to the endpoint inside one environment.
+/// The same for the endpoint inside one environment, so that one function cannot starve the others. It is also the
+/// largest request from inside.
+pub const BUFFERED_ONE_ENVIRONMENT_BODY_BYTES_MAX: usize = 16 * 1_048_576;
+/// Connections to the endpoint inside one environment, and to all such endpoints together: each takes a descriptor.
 pub const ENVIRONMENT_CONNECTIONS_MAX: usize = 64;
+pub const ALL_ENVIRONMENTS_CONNECTIONS_MAX: usize = 8_192;
 /// Requests at once on one HTTP/2 connection.
 pub const HTTP2_STREAMS_MAX: u32 = 128;
 
@@ -143,4 +147,7 @@ const _: () = assert!(LOG_EVENT_BYTES_MAX < LOG_BYTES_QUEUED_MAX);
 const _: () = assert!(SYNC_PAYLOAD_BYTES_MAX < SYNC_RESPONSE_BYTES_MAX);
 const _: () = assert!(ZIPPED_BYTES_MAX < UNZIPPED_BYTES_MAX);
 const _: () = assert!(LOG_TAIL_BYTES_MAX < LOG_EVENT_BYTES_MAX);
-const _: () = assert!(CONTROL_BODY_BYTES_MAX < BUFFERED_ENVIRONMENT_BODY_BYTES_MAX);
+const _: () = assert!(SYNC_PAYLOAD_BYTES_MAX < BUFFERED_ONE_ENVIRONMENT_BODY_BYTES_MAX);
+const _: () =
+    assert!(BUFFERED_ONE_ENVIRONMENT_BODY_BYTES_MAX < BUFFERED_ENVIRONMENT_BODY_BYTES_MAX);
+const _: () = assert!(ENVIRONMENT_CONNECTIONS_MAX < ALL_ENVIRONMENTS_CONNECTIONS_MAX);

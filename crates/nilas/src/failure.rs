@@ -4,6 +4,8 @@ use std::error::Error;
 use std::fmt;
 use std::io::Write;
 
+use crate::output::harmless;
+
 /// A failed command, ready to be shown.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -44,21 +46,21 @@ impl Failure {
         false
     }
 
-    /// Writes the failure to `out`, which is stderr but in tests.
+    /// Writes the failure to `out`, which is stderr but in tests. Parts of it may be a function's words.
     pub(crate) fn show(&self, out: &mut dyn Write, color: bool) -> std::io::Result<()> {
-        writeln!(out, "{} {}", paint(color, "1;31", "error:"), self.error)?;
         let mut last = self.error.to_string();
+        writeln!(out, "{} {}", paint(color, "1;31", "error:"), harmless(&last))?;
         let mut next = self.error.source();
         while let Some(cause) = next {
             let text = cause.to_string();
             if text != last {
-                writeln!(out, "  caused by: {text}")?;
+                writeln!(out, "  caused by: {}", harmless(&text))?;
             }
             last = text;
             next = cause.source();
         }
         for line in &self.details {
-            writeln!(out, "{line}")?;
+            writeln!(out, "{}", harmless(line))?;
         }
         for hint in &self.hints {
             writeln!(out, "{} {hint}", paint(color, "1;36", "hint:"))?;

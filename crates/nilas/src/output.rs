@@ -1,5 +1,6 @@
 //! What commands print: data to stdout and nothing else there, tables for people, JSON for machines.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
 use comfy_table::Table;
@@ -17,6 +18,8 @@ pub(crate) struct Output {
     color: bool,
     /// Colours on stderr.
     pub(crate) error_color: bool,
+    terminal: bool,
+    error_terminal: bool,
 }
 
 impl Output {
@@ -26,20 +29,47 @@ impl Output {
             ColorChoice::Never => false,
             ColorChoice::Auto => terminal && env.get(&env_vars::NO_COLOR).is_none(),
         };
+        let terminal = std::io::stdout().is_terminal();
+        let error_terminal = std::io::stderr().is_terminal();
         Self {
             json: global.json,
-            color: wanted(std::io::stdout().is_terminal()),
-            error_color: wanted(std::io::stderr().is_terminal()),
+            color: wanted(terminal),
+            error_color: wanted(error_terminal),
+            terminal,
+            error_terminal,
         }
     }
 
     /// Text without colours, for the program's talk with itself.
     pub(crate) fn plain() -> Self {
-        Self { json: false, color: false, error_color: false }
+        Self {
+            json: false,
+            color: false,
+            error_color: false,
+            terminal: false,
+            error_terminal: false,
+        }
     }
 
     pub(crate) fn line(&self, text: &str) -> Result<(), Failure> {
         self.bytes(format!("{text}\n").as_bytes())
+    }
+
+    /// What a function said, for stdout: as it is, but to a terminal without what the terminal would obey.
+    pub(crate) fn foreign<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.terminal { harmless(text) } else { Cow::Borrowed(text) }
+    }
+
+    pub(crate) fn foreign_bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
+        if self.terminal {
+            return self.bytes(harmless(&String::from_utf8_lossy(bytes)).as_bytes());
+        }
+        self.bytes(bytes)
+    }
+
+    /// The same on stderr.
+    pub(crate) fn foreign_note(&self, text: &str) -> Result<(), Failure> {
+        self.note(&if self.error_terminal { harmless(text) } else { Cow::Borrowed(text) })
     }
 
     pub(crate) fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
@@ -74,6 +104,23 @@ impl Output {
     }
 }
 
+/// Makes control characters visible, all but new lines and tabs: they could move the cursor, hide what was printed
+/// before, or make a terminal answer as if somebody had typed.
+pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match obeyed(c) {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    Cow::Owned(shown)
+}
+
 /// A table without lines: columns two spaces apart, so that `awk` and eyes both find them.
 pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
@@ -92,5 +139,18 @@ pub(crate) fn text_of(value: &Value, pointer: &str) -> String {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_obeys_nothing_a_function_prints() {
+        let check = |text: &str, expected: &str| assert_eq!(harmless(text), expected);
+        check("plain\ttext\nÄ", "plain\ttext\nÄ");
+        check("\x1b]0;title\x07", "\\u{1b}]0;title\\u{7}");
+        check("real\rforged\u{9b}2J", "real\\rforged\\u{9b}2J");
     }
 }

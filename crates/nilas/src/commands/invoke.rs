@@ -64,7 +64,7 @@ pub(crate) async fn run(cx: &Context, args: &InvokeArgs) -> Result<ExitCode, Fai
     if args.asynchronous {
         cx.output.note("accepted")?;
     } else {
-        cx.output.bytes(&answer.body)?;
+        cx.output.foreign_bytes(&answer.body)?;
         cx.output.bytes(b"\n")?;
     }
     Ok(ExitCode::SUCCESS)
@@ -101,7 +101,7 @@ fn show_log(cx: &Context, headers: &HeaderMap) -> Result<(), Failure> {
     let encoded = headers.get("x-amz-log-result").map(|value| value.as_bytes());
     let tail = encoded.and_then(|value| STANDARD.decode(value).ok());
     match tail {
-        Some(tail) => cx.output.note(String::from_utf8_lossy(&tail).trim_end()),
+        Some(tail) => cx.output.foreign_note(String::from_utf8_lossy(&tail).trim_end()),
         None => Ok(()),
     }
 }

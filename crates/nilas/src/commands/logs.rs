@@ -104,7 +104,11 @@ fn print_event(cx: &Context, event: &Value) -> Result<(), Failure> {
     }
     let timestamp = time::iso8601_millis(event["timestamp"].as_u64().unwrap_or_default());
     let message = text_of(event, "/message");
-    cx.output.line(&format!("{} {}", cx.output.dim(&timestamp), message.trim_end()))
+    cx.output.line(&format!(
+        "{} {}",
+        cx.output.dim(&timestamp),
+        cx.output.foreign(message.trim_end())
+    ))
 }
 
 fn no_log(error: ClientError, name: &str) -> Failure {

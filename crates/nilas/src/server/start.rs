@@ -105,7 +105,7 @@ async fn run(
     )
     .await
     .map_err(step("start the services"))?;
-    let edge_config = EdgeConfig { account: config.account.clone(), ..EdgeConfig::default() };
+    let edge_config = edge_config(config);
     let edge = Edge::new(edge_config, AllServices(services), identity, clock);
     engine.set_endpoint_server(Arc::new(edge.clone()));
 
@@ -189,6 +189,15 @@ fn services_config(config: &Config, identity: &Identity) -> ServicesConfig {
         },
         roles_administer: config.roles_administer,
     }
+}
+
+fn edge_config(config: &Config) -> EdgeConfig {
+    let default = EdgeConfig::default();
+    // Functions get a quarter of the descriptors; the rest is for their environments, the store and people.
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let quarter = usize::try_from(files.unwrap_or(u64::MAX) / 4).unwrap_or(usize::MAX);
+    let all_environments_connections_max = default.all_environments_connections_max.min(quarter);
+    EdgeConfig { account: config.account.clone(), all_environments_connections_max, ..default }
 }
 
 fn sandbox_config(config: &Config) -> SandboxConfig {
