@@ -64,7 +64,7 @@ fn is_query_protocol(parts: &Parts<'_>) -> bool {
 
 fn unknown_service(parts: &Parts<'_>, name: &str) -> Unrouted {
     let message = format!("nilas does not have the service '{name}'.");
-    let protocol = guess_protocol(parts);
+    let protocol = guess_protocol(parts, name);
     let fault = match protocol {
         Protocol::Query { .. } => Fault::plain("InvalidAction", 400, message),
         Protocol::RestXml => Fault::plain("NotImplemented", 501, message),
@@ -76,8 +76,12 @@ fn unknown_service(parts: &Parts<'_>, name: &str) -> Unrouted {
     Unrouted { protocol, fault }
 }
 
+/// Signing names of the services that speak REST with XML, which nothing in a request tells from REST with JSON.
+const REST_XML: [&str; 5] =
+    ["cloudfront", "route53", "s3-object-lambda", "s3-outposts", "s3express"];
+
 /// The protocol of a service that we know nothing of.
-fn guess_protocol(parts: &Parts<'_>) -> Protocol {
+fn guess_protocol(parts: &Parts<'_>, name: &str) -> Protocol {
     if parts.headers.contains_key("smithy-protocol") {
         return Protocol::Cbor;
     }
@@ -88,6 +92,9 @@ fn guess_protocol(parts: &Parts<'_>) -> Protocol {
     }
     if is_query_protocol(parts) {
         return Protocol::Query { xmlns: "" };
+    }
+    if REST_XML.contains(&name) {
+        return Protocol::RestXml;
     }
     Protocol::RestJson
 }

@@ -46,8 +46,11 @@ pub(super) fn invalid_token() -> Fault {
     invalid_parameter("The specified nextToken is invalid.")
 }
 
-pub(super) fn unknown_operation() -> Fault {
-    Fault { message: None, ..Fault::plain("UnknownOperationException", 400, "") }
+/// AWS says nothing more to what it does not know; what it knows and this server does not, deserves a word.
+pub(super) fn unknown_operation(name: Option<&str>) -> Fault {
+    let message =
+        name.map(|name| format!("nilas does not have the CloudWatch Logs operation {name}."));
+    Fault { message, ..Fault::plain("UnknownOperationException", 400, "") }
 }
 
 pub(super) fn serialization(error: &serde_json::Error) -> Fault {

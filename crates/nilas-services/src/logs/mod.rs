@@ -55,7 +55,7 @@ pub(crate) async fn handle(
     let target = request.header("x-amz-target").unwrap_or_default();
     let answer = match Operation::parse(target) {
         Some(operation) => operation.run(&Cx { logs, clock, auth }, &request.body).await,
-        None => Err(fault::unknown_operation()),
+        None => Err(fault::unknown_operation(operation_name(request))),
     };
     match answer {
         Ok(body) => ApiResponse::with_body(StatusCode::OK, "application/x-amz-json-1.1", body),
