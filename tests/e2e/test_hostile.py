@@ -403,11 +403,14 @@ def handler(event, context):
         "own code": call("lambda", "PUT", f"{{base}}/{{context.function_name}}/code", b"{{}}"),
         "package": call("s3", "GET", "/awslambda-us-east-1-tasks/snapshots/000000000000/" + victim + "-" + "0" * 64),
         "read logs": logs("FilterLogEvents", '{{"logGroupName": "/aws/lambda/' + victim + '"}}'),
+        "forge logs": logs("PutLogEvents", '{{"logGroupName": "/aws/lambda/' + victim + '", "logStreamName": "s", "logEvents": []}}'),
+        "make groups": logs("CreateLogGroup", '{{"logGroupName": "of-its-own"}}'),
+        "name two groups": logs("CreateLogStream", '{{"logGroupName": "/aws/lambda/' + context.function_name + '", "logGroupName": "/aws/lambda/' + victim + '", "logStreamName": "s"}}'),
         "delete logs": logs("DeleteLogGroup", '{{"logGroupName": "/aws/lambda/' + victim + '"}}'),
     }}
     allowed = {{
         "invoke": call("lambda", "POST", f"{{base}}/{{victim}}/invocations", b"1"),
-        "log": logs("CreateLogGroup", '{{"logGroupName": "own-' + context.aws_request_id + '"}}'),
+        "log": logs("CreateLogStream", '{{"logGroupName": "/aws/lambda/' + context.function_name + '", "logStreamName": "s"}}'),
         "who": call("sts", "POST", "/", b"Action=GetCallerIdentity&Version=2011-06-15", {{"content-type": "application/x-www-form-urlencoded"}}),
     }}
     return refused, allowed
@@ -452,6 +455,27 @@ def handler(event, context):
     time.sleep(3)
     assert server.invoke(caller, bystander)[0] == 200
     holding.join()
+
+
+def test_opens_no_rare_doors_of_the_kernel(server, bystander):
+    payload, error = attack(server, """
+import ctypes, mmap, os, socket
+libc = ctypes.CDLL(None, use_errno=True)
+def errno(act):
+    try: act()
+    except OSError as error: return error.errno
+    return 0
+def handler(event, context):
+    s = socket.socket()
+    return {
+        "huge pages": errno(lambda: mmap.mmap(-1, 2 << 20, flags=mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | 0x40000)),
+        "huge memfd": errno(lambda: os.memfd_create("m", 4)),
+        "kernel TLS": errno(lambda: s.setsockopt(6, 31, b"tls")),
+        "packet programs": [errno(lambda: s.setsockopt(1, option, b"x" * 16)) for option in (26, 50, 51, 52)],
+    }
+""")
+    assert error is None, payload
+    assert payload == {"huge pages": 1, "huge memfd": 1, "kernel TLS": 1, "packet programs": [1, 1, 1, 1]}
 
 
 def test_takes_no_share_of_the_hosts_own_limits(server, bystander):

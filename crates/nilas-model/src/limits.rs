@@ -132,6 +132,8 @@ pub const BLOB_JOBS_MAX: usize = 4;
 /// Log events that wait to be written; more are dropped and counted.
 pub const LOG_EVENTS_QUEUED_MAX: usize = 100_000;
 pub const LOG_BYTES_QUEUED_MAX: usize = 64 * 1_048_576;
+/// The part of both that one group may take, so that one function's flood costs no other function's events.
+pub const LOG_GROUP_QUEUE_PARTS: usize = 4;
 /// Streams whose dropped events are counted apart.
 pub const LOG_DROP_COUNTERS_MAX: usize = 1_024;
 /// Changes and single writes of logs that wait for the writer.

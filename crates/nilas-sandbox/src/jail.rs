@@ -43,8 +43,10 @@ const MEMLOCK_BYTES: u64 = 64 * 1024;
 /// and outside of every limit, each time a function crashes. 1 is the kernel's own mark for "no handler either".
 pub(crate) const CORE_BYTES: u64 = 1;
 const SIGNALS_QUEUED_MAX: u64 = 4_096;
-/// Of an ordinary user's sandbox. The user's own share is 128 on most hosts, for all that he runs.
-const INOTIFY_INSTANCES_MAX: &str = "8";
+/// Limits of an ordinary user's sandbox, whose use counts against the user's own share: on most hosts 128 instances
+/// for all that he runs.
+const INOTIFY_LIMITS: [(&str, &str); 2] =
+    [("/proc/sys/user/max_inotify_instances", "8"), ("/proc/sys/user/max_inotify_watches", "8192")];
 
 const MOUNT_ATTR_RDONLY: u64 = 1;
 const MOUNT_ATTR_NOSUID: u64 = 2;
@@ -125,9 +127,11 @@ pub(crate) fn build(plan: &Plan, tools: &mut Tools) -> Result<Vec<OwnedFd>, Step
         step("become root inside", sys::set_process_ids(0, 0))?;
     }
     // With the host's proc in sight, whose `user` directory shows the namespace of who looks. Kernels without
-    // inotify have no such file.
+    // inotify have no such files.
     if !plan.id_range {
-        drop(fs::write("/proc/sys/user/max_inotify_instances", INOTIFY_INSTANCES_MAX));
+        for (path, limit) in INOTIFY_LIMITS {
+            drop(fs::write(path, limit));
+        }
     }
     step("set hostname", rustix::system::sethostname(b"localhost"))?;
     // Before any mount, so that none of ours shows outside, and none of the host's arrives later.

@@ -1,8 +1,8 @@
 //! What an execution role may do, until IAM policies say so.
 //!
 //! A function is hostile and its role's credentials are its own to use. Without policies every role has what AWS's
-//! managed policies `AWSLambdaBasicExecutionRole` and `AWSLambdaRole` give: it writes logs and invokes functions of
-//! its account. Another function's code, variables and logs are none of its business.
+//! managed policies `AWSLambdaBasicExecutionRole` and `AWSLambdaRole` give: it writes to the function's log group and
+//! invokes functions of its account. Another function's code, variables and logs are none of its business.
 
 use std::borrow::Cow;
 
@@ -27,12 +27,19 @@ pub(crate) fn refuse(service: Service, auth: &AuthContext, request: &ApiRequest)
                 denied(auth, 403, "lambda", operation.name(), &resource)
             })
         }
-        (Principal::Role { .. }, Service::Logs) => {
+        // An environment's session is named after its function.
+        (Principal::Role { session, .. }, Service::Logs) => {
             let operation = logs::operation_name(request)?;
-            let resource =
-                format!("arn:aws:logs:{}:{}:*", auth.region.as_str(), auth.account.as_str());
-            let allowed = LOGS_ALLOWED.contains(&operation);
-            (!allowed).then(|| denied(auth, 400, "logs", operation, &resource))
+            let group = name_in(&request.body);
+            let own = group.as_deref().and_then(|group| group.strip_prefix("/aws/lambda/"));
+            let allowed = LOGS_ALLOWED.contains(&operation) && own == Some(session.as_str());
+            (!allowed).then(|| {
+                let (region, account) = (auth.region.as_str(), auth.account.as_str());
+                let group = group.unwrap_or_default();
+                let resource =
+                    format!("arn:aws:logs:{region}:{account}:log-group:{group}:log-stream:");
+                denied(auth, 400, "logs", operation, &resource)
+            })
         }
         (Principal::Role { .. }, Service::S3) => {
             Some(Fault::plain("AccessDenied", 403, "Access Denied"))
@@ -53,7 +60,7 @@ fn denied(auth: &AuthContext, status: u16, service: &str, name: &str, resource: 
 /// `*` for operations on no single function.
 fn function_arn(auth: &AuthContext, operation: &Operation<'_>, request: &ApiRequest) -> String {
     let name = match operation {
-        Operation::CreateFunction => name_in(&request.body),
+        Operation::CreateFunction => name_in(&request.body).map(Cow::Owned),
         operation => operation.function().map(Cow::Borrowed),
     };
     let Some(name) = name else { return "*".to_owned() };
@@ -68,11 +75,14 @@ fn function_arn(auth: &AuthContext, operation: &Operation<'_>, request: &ApiRequ
     }
 }
 
-fn name_in(body: &[u8]) -> Option<Cow<'_, str>> {
-    #[derive(Deserialize)]
-    struct Named<'a> {
-        #[serde(rename = "FunctionName", borrow)]
-        name: Option<Cow<'a, str>>,
-    }
-    serde_json::from_slice::<Named<'_>>(body).ok()?.name
+/// What the request is about, in the members that name it.
+#[derive(Deserialize)]
+struct Subject {
+    #[serde(rename = "FunctionName", alias = "logGroupName")]
+    name: Option<String>,
+}
+
+/// None, too, if it is named twice.
+fn name_in(body: &[u8]) -> Option<String> {
+    serde_json::from_slice::<Subject>(body).ok()?.name
 }

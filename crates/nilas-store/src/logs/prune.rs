@@ -87,7 +87,16 @@ fn prune_expired(transaction: &Transaction<'_>, now_ms: u64) -> rusqlite::Result
     Ok(0)
 }
 
+/// The oldest of the largest group, so that a function that floods its log pushes out nobody else's.
 fn prune_oldest(transaction: &Transaction<'_>) -> rusqlite::Result<usize> {
+    let chosen = "SELECT id FROM events
+        WHERE group_id = (SELECT id FROM groups ORDER BY stored_bytes DESC LIMIT 1)
+        ORDER BY timestamp_ms LIMIT ?1";
+    let removed = remove(transaction, chosen, &[CHUNK_EVENTS])?;
+    if removed > 0 {
+        return Ok(removed);
+    }
+    // The largest is counted wrong, and empty.
     remove(transaction, "SELECT id FROM events ORDER BY id LIMIT ?1", &[CHUNK_EVENTS])
 }
 

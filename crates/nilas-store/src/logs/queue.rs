@@ -5,7 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nilas_model::limits::{
-    LOG_BYTES_QUEUED_MAX, LOG_DROP_COUNTERS_MAX, LOG_EVENTS_QUEUED_MAX, LOG_LINGER_MS,
+    LOG_BYTES_QUEUED_MAX, LOG_DROP_COUNTERS_MAX, LOG_EVENTS_QUEUED_MAX, LOG_GROUP_QUEUE_PARTS,
+    LOG_LINGER_MS,
 };
 use tokio::sync::oneshot;
 
@@ -60,9 +61,16 @@ pub(super) enum Work {
 pub(super) struct Batch {
     pub(super) work: Vec<Work>,
     pub(super) drops: Vec<Drop>,
+    load: Load,
+    groups: HashMap<String, Load>,
+    urgent: bool,
+}
+
+/// How much waits.
+#[derive(Debug, Default, Clone, Copy)]
+struct Load {
     events: usize,
     bytes: usize,
-    urgent: bool,
 }
 
 /// Events that a stream lost.
@@ -108,21 +116,26 @@ impl Queue {
     }
 
     pub(super) fn push(&self, append: Append) {
-        let events = append.rows.len();
-        let bytes: usize = append.rows.iter().map(|row| row.message.len()).sum();
+        let load = Load {
+            events: append.rows.len(),
+            bytes: append.rows.iter().map(|row| row.message.len()).sum(),
+        };
         let mut state = self.shared.lock();
-        if events == 0 || state.closed {
+        if load.events == 0 || state.closed {
             return;
         }
         let batch = &mut state.batch;
-        if batch.events + events > LOG_EVENTS_QUEUED_MAX
-            || batch.bytes + bytes > LOG_BYTES_QUEUED_MAX
-        {
+        let groups = batch.groups.get(&append.group).copied().unwrap_or_default().and(load);
+        let all = batch.load.and(load);
+        if !all.fits(1) || !groups.fits(LOG_GROUP_QUEUE_PARTS) {
             state.count_drop(append);
             return;
         }
-        batch.events += events;
-        batch.bytes += bytes;
+        batch.load = all;
+        match batch.groups.get_mut(&append.group) {
+            Some(known) => *known = groups,
+            None => drop(batch.groups.insert(append.group.clone(), groups)),
+        }
         batch.work.push(Work::Append(append));
         // The writer lingers after the first arrival; more wake it only when the queue fills up.
         let wake = batch.work.len() == 1 || batch.is_pressing();
@@ -190,13 +203,22 @@ impl Receiver {
 impl Batch {
     /// How many events were appended, those in changes not counted.
     pub(super) fn events(&self) -> usize {
-        self.events
+        self.load.events
     }
 
     fn is_pressing(&self) -> bool {
-        self.urgent
-            || self.events > LOG_EVENTS_QUEUED_MAX / 4
-            || self.bytes > LOG_BYTES_QUEUED_MAX / 4
+        self.urgent || !self.load.fits(4)
+    }
+}
+
+impl Load {
+    fn and(self, other: Self) -> Self {
+        Self { events: self.events + other.events, bytes: self.bytes + other.bytes }
+    }
+
+    /// Whether it is within one of so many `parts` of the queue.
+    fn fits(self, parts: usize) -> bool {
+        self.events <= LOG_EVENTS_QUEUED_MAX / parts && self.bytes <= LOG_BYTES_QUEUED_MAX / parts
     }
 }
 
@@ -255,7 +277,7 @@ mod tests {
     #[test]
     fn drops_and_counts_what_is_over_the_bounds() {
         let queue = Queue::new();
-        queue.push(append("a", LOG_EVENTS_QUEUED_MAX, 1));
+        queue.push(append("a", LOG_EVENTS_QUEUED_MAX / LOG_GROUP_QUEUE_PARTS, 1));
         queue.push(append("a", 2, 1));
         queue.push(append("a", 3, 1));
         let batch = queue.receiver().take(Duration::ZERO).unwrap();
@@ -269,10 +291,24 @@ mod tests {
     #[test]
     fn bounds_bytes_too() {
         let queue = Queue::new();
-        queue.push(append("a", 64, 1_048_576));
+        queue.push(append("a", 16, 1_048_576));
         queue.push(append("b", 1, 1));
         let batch = queue.receiver().take(Duration::ZERO).unwrap();
         assert_eq!((batch.work.len(), batch.drops.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_flood_of_one_group_leaves_room_for_others() {
+        let queue = Queue::new();
+        queue.push(append("a", 16, 1_048_576));
+        queue.push(append("a", 16, 1_048_576));
+        for group in ["h", "i", "j"] {
+            queue.push(Append { group: group.to_owned(), ..append("a", 16, 1_048_576) });
+        }
+        queue.push(Append { group: "k".to_owned(), ..append("a", 1, 1) });
+        let batch = queue.receiver().take(Duration::ZERO).unwrap();
+        let dropped: Vec<&str> = batch.drops.iter().map(|drop| drop.group.as_str()).collect();
+        assert_eq!((batch.work.len(), dropped.len()), (4, 2), "all together are bounded, too");
     }
 
     #[test]
