@@ -89,18 +89,22 @@ fn prune_expired(transaction: &Transaction<'_>, now_ms: u64) -> rusqlite::Result
 
 /// The oldest of the largest group, so that a function that floods its log pushes out nobody else's.
 fn prune_oldest(transaction: &Transaction<'_>) -> rusqlite::Result<usize> {
-    let chosen = "SELECT id FROM events
-        WHERE group_id = (SELECT id FROM groups ORDER BY stored_bytes DESC LIMIT 1)
-        ORDER BY timestamp_ms LIMIT ?1";
-    let removed = remove(transaction, chosen, &[CHUNK_EVENTS])?;
-    if removed > 0 {
-        return Ok(removed);
+    // Before the removal, which makes it smaller: another group could be the largest in the middle of it.
+    let mut largest =
+        transaction.prepare_cached("SELECT id FROM groups ORDER BY stored_bytes DESC LIMIT 1")?;
+    if let Some(group_id) = largest.query_map([], |row| row.get(0))?.next().transpose()? {
+        let chosen = "SELECT id FROM events WHERE group_id = ?1 ORDER BY timestamp_ms LIMIT ?2";
+        let removed = remove(transaction, chosen, &[group_id, CHUNK_EVENTS])?;
+        if removed > 0 {
+            return Ok(removed);
+        }
     }
     // The largest is counted wrong, and empty.
     remove(transaction, "SELECT id FROM events ORDER BY id LIMIT ?1", &[CHUNK_EVENTS])
 }
 
-/// Removes the events whose ids the statement `chosen` gives, and takes them off their streams and groups.
+/// Removes the events whose ids the statement `chosen` gives, and takes them off their streams and groups. `chosen`
+/// runs twice and must depend on nothing but events.
 fn remove(transaction: &Transaction<'_>, chosen: &str, values: &[i64]) -> rusqlite::Result<usize> {
     let values = || rusqlite::params_from_iter(values);
     let sql = format!(

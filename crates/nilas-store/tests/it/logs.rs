@@ -229,6 +229,22 @@ async fn the_oldest_events_go_when_the_logs_are_full() {
     assert!(file_bytes < 16 * 1_048_576, "{file_bytes}");
 }
 
+#[tokio::test]
+async fn a_flood_pushes_out_its_own_groups_events_only() {
+    let clock = Arc::new(SimClock::at_epoch_ms(1));
+    let (_dir, store) = fresh_with(&clock, 4 * 1_048_576);
+    let logs = store.logs();
+    logs.append("quiet", "s", rows(&[(1, "older than all the others")]));
+    let message = "x".repeat(1_000);
+    for number in 0..100 {
+        let row = LogRow { timestamp_ms: 2 + number, message: message.clone() };
+        logs.append(G, "s", vec![row; 100]);
+        logs.flush().await.unwrap();
+    }
+    until(async || logs.group(G).await.unwrap().unwrap().stored_bytes < 4 * 1_048_576, &logs).await;
+    assert_eq!(messages(&logs, all("quiet")).await, ["older than all the others"]);
+}
+
 /// Upkeep comes after each write: keep writing until it is done.
 async fn until(done: impl AsyncFn() -> bool, logs: &Logs) {
     for _ in 0..500 {
