@@ -150,7 +150,13 @@ async fn refuses_in_awss_words() {
     let fixture = Fixture::new().await;
     let g = "/aws/lambda/f";
     for (operation, input, expected) in [
-        ("Dance", json!({}), expect![[r#"400 {"__type":"UnknownOperationException","message":"nilas does not have the CloudWatch Logs operation Dance."}"#]]),
+        (
+            "Dance",
+            json!({}),
+            expect![[
+                r#"400 {"__type":"UnknownOperationException","message":"nilas does not have the CloudWatch Logs operation Dance."}"#
+            ]],
+        ),
         (
             "CreateLogGroup",
             json!({}),
