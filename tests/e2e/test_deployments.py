@@ -249,9 +249,6 @@ def test_three_hundred_functions_page(own_server):
 
 
 def test_the_account_limit_answers_429():
-    import urllib.error
-
-
     with running(MODES[0], "--concurrency", "3") as server:
         limit = server.lambda_.get_account_settings()["AccountLimit"]
         assert limit["ConcurrentExecutions"] == limit["UnreservedConcurrentExecutions"] == 3
