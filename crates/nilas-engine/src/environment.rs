@@ -195,12 +195,25 @@ impl Environment {
         let mut process =
             Process::start(&engine, &self.snapshot, self.id, attempt, &self.journal).await?;
         self.engine.step(Event::SandboxStarted { slot: self.slot });
+        // Init has every CPU, as on AWS; its retry, which may take as long as an invocation, has the function's share.
+        if attempt > 0 {
+            self.share_cpu(&process);
+        }
         match process.initialize(limit, &self.stop).await {
-            Ok(()) => Ok(process),
+            Ok(()) => {
+                self.share_cpu(&process);
+                Ok(process)
+            }
             Err(failure) => {
                 process.end().await;
                 Err(failure)
             }
+        }
+    }
+
+    fn share_cpu(&self, process: &Process) {
+        if let Err(error) = process.control.share_cpu() {
+            tracing::warn!(environment = %self.id, %error, "cpu share not set");
         }
     }
 
@@ -255,6 +268,8 @@ impl Environment {
                 return Served::Over;
             }
             Err(process::InvokeEnd::TimedOut) => {
+                // What is killed tells nothing any more.
+                process.measure_memory();
                 Err(FunctionFault::Timeout { timeout_ms: self.snapshot.timeout_ms })
             }
             Err(process::InvokeEnd::Exited(exit)) => Err(FunctionFault::Exited(exit)),

@@ -20,8 +20,8 @@ const LAYER_ROOT: &str = "/opt";
 const BOOTSTRAPS: [&str; 2] = ["/var/task/bootstrap", "/opt/bootstrap"];
 const TELEMETRY_FD: &str = "4";
 
-/// Least CPU of an environment, thousandths: AWS gives init a burst, and with its 128 MB share alone an
-/// interpreter's 40 ms start would take half a second here.
+/// Least CPU of an environment, thousandths. AWS lets short bursts through however small the function is; the kernel
+/// lets one quota through, which of a 128 MB share (72) would be less than a millisecond and a half.
 const CPU_MILLIS_MIN: u32 = 250;
 const MIB: u64 = 1_048_576;
 

@@ -17,7 +17,7 @@ use rustix::fs::FlockOperation;
 use controller::Controller;
 use place::{Unified, choose_unified, parse_mounts};
 
-pub(crate) use controller::processes_max;
+pub(crate) use controller::{cpu_share, processes_max};
 
 use crate::finding::Finding;
 use crate::protocol::Part;
@@ -42,6 +42,7 @@ pub(crate) struct Layout {
 pub(crate) struct Cgroup {
     unified: Option<PathBuf>,
     unified_memory: bool,
+    unified_cpu: bool,
     v1: Vec<(Controller, PathBuf)>,
 }
 
@@ -91,7 +92,8 @@ impl Layout {
 
     /// Makes the groups of one sandbox, limits set, nobody in them.
     pub(crate) fn create(&self, id: &str, limits: &Limits) -> Result<Cgroup, CgroupError> {
-        let mut cgroup = Cgroup { unified: None, unified_memory: false, v1: Vec::new() };
+        let mut cgroup =
+            Cgroup { unified: None, unified_memory: false, unified_cpu: false, v1: Vec::new() };
         let made = self.fill(&mut cgroup, id, limits);
         if made.is_err() {
             cgroup.remove();
@@ -119,6 +121,7 @@ impl Layout {
                 controller.limit_v2(&dir, limits)?;
             }
             cgroup.unified_memory = unified.controllers.contains(&Controller::Memory);
+            cgroup.unified_cpu = unified.controllers.contains(&Controller::Cpu);
         }
         for (controller, base) in &self.v1 {
             let dir = base.join(id);
@@ -248,17 +251,26 @@ impl Cgroup {
             if has_kill(dir) {
                 parts.push((Part::CgroupKill, open_for_writing(&dir.join("cgroup.kill"))?.into()));
             }
-            let (part, file) = if self.unified_memory {
-                (Part::MemoryStatV2, "memory.stat")
-            } else {
-                (Part::CgroupProcs, "cgroup.procs")
-            };
-            parts.push((part, open_for_reading(&dir.join(file))?.into()));
+            parts.push((Part::CgroupProcs, open_for_reading(&dir.join("cgroup.procs"))?.into()));
+            if self.unified_memory {
+                let stat = open_for_reading(&dir.join("memory.stat"))?;
+                parts.push((Part::MemoryStatV2, stat.into()));
+            }
+            if self.unified_cpu {
+                parts.push((Part::CpuMaxV2, open_for_writing(&dir.join("cpu.max"))?.into()));
+            }
         }
-        if let Some((_, dir)) =
-            self.v1.iter().find(|(controller, _)| *controller == Controller::Memory)
-        {
-            parts.push((Part::MemoryStatV1, open_for_reading(&dir.join("memory.stat"))?.into()));
+        for (controller, dir) in &self.v1 {
+            let (part, file) = match controller {
+                Controller::Memory => {
+                    (Part::MemoryStatV1, open_for_reading(&dir.join("memory.stat"))?)
+                }
+                Controller::Cpu => {
+                    (Part::CpuQuotaV1, open_for_writing(&dir.join("cpu.cfs_quota_us"))?)
+                }
+                Controller::Pids => continue,
+            };
+            parts.push((part, file.into()));
         }
         Ok(parts)
     }

@@ -18,19 +18,16 @@ use crate::memory::MemoryGauge;
 use crate::protocol::Order;
 use crate::spec::{Control, Exit};
 
-/// A peak asked for sooner than this after the last measurement is answered from it: reading costs the kernel work.
+/// A peak asked for sooner than this after the last one is answered from it: reading costs the kernel work.
 const PEAK_FRESH: Duration = Duration::from_millis(20);
 
 /// What is known of one running sandbox. Shared by its handle, the guard and the spawner's listener.
 #[derive(Debug)]
 pub(crate) struct Sandboxed {
-    freeze: Option<File>,
-    kill: Option<File>,
-    orders: OwnedFd,
-    memory: MemoryGauge,
+    levers: Levers,
     memory_bytes_max: u64,
     memory_peak_bytes: AtomicU64,
-    measured_at: Mutex<Option<Instant>>,
+    peak_read_at: Mutex<Option<Instant>>,
     pub(crate) watched: AtomicBool,
     /// The guard has killed it for its memory.
     over_memory: AtomicBool,
@@ -42,8 +39,16 @@ pub(crate) struct Sandboxed {
 pub(crate) struct Levers {
     pub(crate) freeze: Option<File>,
     pub(crate) kill: Option<File>,
+    pub(crate) cpu: Option<CpuLever>,
     pub(crate) orders: OwnedFd,
     pub(crate) memory: MemoryGauge,
+}
+
+/// Writing `share` to `file` limits the CPU.
+#[derive(Debug)]
+pub(crate) struct CpuLever {
+    pub(crate) file: File,
+    pub(crate) share: String,
 }
 
 /// The one owner of a sandbox's life.
@@ -58,13 +63,10 @@ pub(crate) struct LinuxControl {
 impl Sandboxed {
     pub(crate) fn new(levers: Levers, memory_bytes_max: u64) -> Self {
         Self {
-            freeze: levers.freeze,
-            kill: levers.kill,
-            orders: levers.orders,
-            memory: levers.memory,
+            levers,
             memory_bytes_max,
             memory_peak_bytes: AtomicU64::new(0),
-            measured_at: Mutex::new(None),
+            peak_read_at: Mutex::new(None),
             watched: AtomicBool::new(false),
             over_memory: AtomicBool::new(false),
             exit: watch::Sender::new(None),
@@ -73,8 +75,7 @@ impl Sandboxed {
 
     /// Measures; kills if over the limit. Gives the bytes left.
     pub(crate) fn measure(&self) -> Option<u64> {
-        let bytes = self.memory.read(self.memory_bytes_max)?;
-        *self.measured_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        let bytes = self.levers.memory.anonymous_bytes(self.memory_bytes_max)?;
         self.memory_peak_bytes.fetch_max(bytes, Ordering::Relaxed);
         let left = self.memory_bytes_max.checked_sub(bytes);
         if left.is_none() {
@@ -85,7 +86,7 @@ impl Sandboxed {
     }
 
     pub(crate) fn kill_now(&self) {
-        let killed = self.kill.as_ref().is_some_and(|kill| kill.write_at(b"1", 0).is_ok());
+        let killed = self.levers.kill.as_ref().is_some_and(|kill| kill.write_at(b"1", 0).is_ok());
         if !killed {
             // Without cgroup.kill, or if the group is gone: then so is pid 1, and nobody hears.
             drop(self.order(Order::Kill));
@@ -106,7 +107,7 @@ impl Sandboxed {
     }
 
     fn set_frozen(&self, frozen: bool) -> io::Result<()> {
-        match (&self.freeze, frozen) {
+        match (&self.levers.freeze, frozen) {
             (Some(file), true) => file.write_at(b"1", 0).map(drop),
             (Some(file), false) => file.write_at(b"0", 0).map(drop),
             (None, true) => self.order(Order::Stop),
@@ -116,13 +117,25 @@ impl Sandboxed {
 
     fn order(&self, order: Order) -> io::Result<()> {
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        rustix::net::send(&self.orders, &[order as u8], flags)?;
+        rustix::net::send(&self.levers.orders, &[order as u8], flags)?;
         Ok(())
     }
 
-    fn is_fresh(&self) -> bool {
-        let measured_at = *self.measured_at.lock().unwrap_or_else(PoisonError::into_inner);
-        measured_at.is_some_and(|at| at.elapsed() < PEAK_FRESH)
+    fn share_cpu(&self) -> io::Result<()> {
+        match &self.levers.cpu {
+            Some(CpuLever { file, share }) => file.write_at(share.as_bytes(), 0).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes what the kernel has kept into account, unless that has just been done.
+    fn read_peak(&self) {
+        let mut read_at = self.peak_read_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if read_at.is_none_or(|at| at.elapsed() >= PEAK_FRESH) {
+            *read_at = Some(Instant::now());
+            let bytes = self.levers.memory.resident_peak_bytes();
+            self.memory_peak_bytes.fetch_max(bytes, Ordering::Relaxed);
+        }
     }
 }
 
@@ -138,6 +151,10 @@ impl Control for LinuxControl {
 
     fn thaw(&self) -> io::Result<()> {
         self.sandboxed.set_frozen(false)
+    }
+
+    fn share_cpu(&self) -> io::Result<()> {
+        self.sandboxed.share_cpu()
     }
 
     fn terminate(&self) -> io::Result<()> {
@@ -159,9 +176,7 @@ impl Control for LinuxControl {
     }
 
     fn memory_peak_bytes(&self) -> u64 {
-        if !self.sandboxed.is_fresh() {
-            self.sandboxed.measure();
-        }
+        self.sandboxed.read_peak();
         self.sandboxed
             .memory_peak_bytes
             .load(Ordering::Relaxed)

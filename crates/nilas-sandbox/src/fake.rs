@@ -58,6 +58,7 @@ pub struct FakeProcess {
 pub enum ControlCall {
     Freeze,
     Thaw,
+    ShareCpu,
     Terminate,
     Kill,
     WatchMemory(bool),
@@ -207,6 +208,11 @@ impl Control for FakeControl {
 
     fn thaw(&self) -> std::io::Result<()> {
         self.state.record(ControlCall::Thaw);
+        Ok(())
+    }
+
+    fn share_cpu(&self) -> std::io::Result<()> {
+        self.state.record(ControlCall::ShareCpu);
         Ok(())
     }
 

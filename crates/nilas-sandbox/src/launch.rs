@@ -20,14 +20,15 @@ use rustix::process::{Resource, Rlimit};
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::control::{KILLED, Levers, LinuxControl, Sandboxed};
+use crate::cgroup::cpu_share;
+use crate::control::{CpuLever, KILLED, Levers, LinuxControl, Sandboxed};
 use crate::finding::Finding;
 use crate::guard::Guard;
-use crate::memory::MemoryGauge;
+use crate::memory::{GroupStat, MemoryGauge};
 use crate::net::Subnet;
 use crate::protocol::{self, Event, Failure, Part, ProtocolError, Request};
 use crate::spawner::SERVER_DESCRIPTOR;
-use crate::spec::{Sandbox, SandboxSpec, StartError, Started};
+use crate::spec::{Limits, Sandbox, SandboxSpec, StartError, Started};
 use crate::sys;
 
 /// The argument by which the binary knows that it is the spawner.
@@ -90,7 +91,7 @@ struct State {
 #[derive(Debug)]
 struct Starting {
     id: String,
-    memory_bytes: u64,
+    limits: Limits,
     answer: oneshot::Sender<Result<Started, StartError>>,
 }
 
@@ -172,8 +173,8 @@ impl LinuxSandbox {
             }
             state.last_token += 1;
             let token = state.last_token;
-            let memory_bytes = spec.limits.memory_bytes;
-            state.starting.insert(token, Starting { id: id.clone(), memory_bytes, answer });
+            let limits = spec.limits.clone();
+            state.starting.insert(token, Starting { id: id.clone(), limits, answer });
             token
         };
         let request = Request::Start { token, spec };
@@ -300,17 +301,19 @@ impl Link {
             }
         }
         let mut file = |part: Part| named.remove(&part).map(File::from);
-        let memory = file(Part::MemoryStatV2)
-            .map(MemoryGauge::StatV2)
-            .or_else(|| file(Part::MemoryStatV1).map(MemoryGauge::StatV1))
-            .or_else(|| file(Part::CgroupProcs).map(MemoryGauge::Procs))
-            .unwrap_or(MemoryGauge::Tree { init_pid });
+        let stat = file(Part::MemoryStatV2)
+            .map(GroupStat::V2)
+            .or_else(|| file(Part::MemoryStatV1).map(GroupStat::V1));
+        let memory = MemoryGauge { stat, processes: file(Part::CgroupProcs), init_pid };
+        let cpu = [Part::CpuMaxV2, Part::CpuQuotaV1].into_iter().find_map(|part| {
+            Some(CpuLever { share: cpu_share(part, &starting.limits)?, file: file(part)? })
+        });
         let (freeze, kill) = (file(Part::CgroupFreeze), file(Part::CgroupKill));
         let mut take = |part: Part| named.remove(&part).ok_or_else(missing);
-        let levers = Levers { freeze, kill, orders: take(Part::Orders)?, memory };
+        let levers = Levers { freeze, kill, cpu, orders: take(Part::Orders)?, memory };
         let channel = UnixStream::from(take(Part::Channel)?);
         let (telemetry, output) = (take(Part::Telemetry)?, take(Part::Output)?);
-        let sandboxed = Arc::new(Sandboxed::new(levers, starting.memory_bytes));
+        let sandboxed = Arc::new(Sandboxed::new(levers, starting.limits.memory_bytes));
         self.guard.add(&sandboxed);
         self.state().running.insert(token, Arc::clone(&sandboxed));
         let control = Arc::new(LinuxControl { sandboxed, guard: Arc::clone(&self.guard) });

@@ -1,4 +1,7 @@
-//! How much anonymous memory a sandbox uses, from the best source the host has.
+//! How much memory a sandbox uses, from the best source the host has.
+//!
+//! Two figures. The limit is on *anonymous* memory, now: what a function allocates. The report is of *resident*
+//! memory, at its highest.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -7,32 +10,88 @@ use crate::cgroup::field;
 
 /// Larger than any `memory.stat` or list of a sandbox's processes.
 const READ_BYTES_MAX: usize = 16 * 1024;
+/// Processes whose peak is read; a tree of more is measured by its anonymous memory alone.
+const PEAK_PROCESSES_MAX: usize = 64;
 
 #[derive(Debug)]
-pub(crate) enum MemoryGauge {
-    /// `memory.stat` of a v2 group: exact.
-    StatV2(File),
-    /// `memory.stat` of a v1 group: exact.
-    StatV1(File),
-    /// `cgroup.procs`: the sum over its processes.
-    Procs(File),
-    /// Likewise, from pid 1 downwards. Orphans are its children, so this misses none.
-    Tree { init_pid: i32 },
+pub(crate) struct MemoryGauge {
+    /// Exact.
+    pub(crate) stat: Option<GroupStat>,
+    /// `cgroup.procs`. Without it, from pid 1 downwards: orphans are its children, so this misses none.
+    pub(crate) processes: Option<File>,
+    pub(crate) init_pid: i32,
+}
+
+/// `memory.stat` of a group.
+#[derive(Debug)]
+pub(crate) enum GroupStat {
+    V2(File),
+    V1(File),
 }
 
 impl MemoryGauge {
-    /// Bytes in use; none if the sandbox is gone. Worked out exactly only if it seems to be over `bytes_max`.
-    pub(crate) fn read(&self, bytes_max: u64) -> Option<u64> {
-        match self {
-            Self::StatV2(file) => field(&read_text(file)?, "anon"),
+    /// Anonymous bytes in use; none if the sandbox is gone. Without a controller worked out exactly only if they seem to
+    /// be over `bytes_max`.
+    pub(crate) fn anonymous_bytes(&self, bytes_max: u64) -> Option<u64> {
+        match &self.stat {
+            Some(GroupStat::V2(file)) => field(&read_text(file)?, "anon"),
             // Without tmpfs and the page cache, despite the name.
-            Self::StatV1(file) => field(&read_text(file)?, "rss"),
-            Self::Procs(file) => {
-                let pids: Vec<String> = read_text(file)?.lines().map(str::to_owned).collect();
-                Some(processes_bytes(&pids, bytes_max))
-            }
-            Self::Tree { init_pid } => Some(processes_bytes(&tree(*init_pid), bytes_max)),
+            Some(GroupStat::V1(file)) => field(&read_text(file)?, "rss"),
+            None => Some(processes_bytes(&self.pids()?, bytes_max)),
         }
+    }
+
+    /// Resident bytes at their highest, of the processes that are alive: what AWS's "Max Memory Used" shows, which for
+    /// a function that does nothing is the size of its runtime, code included.
+    ///
+    /// The groups' own peaks (`memory.peak`, `memory.max_usage_in_bytes`) will not do. They have in them what `/tmp`
+    /// held and the page cache, at the time of the peak, which nothing tells afterwards; and they lack the pages of the
+    /// interpreter, which are charged to whichever group touched them first.
+    pub(crate) fn resident_peak_bytes(&self) -> u64 {
+        let pids = self.pids().unwrap_or_default();
+        if pids.len() > PEAK_PROCESSES_MAX {
+            return 0;
+        }
+        let init = self.init_pid.to_string();
+        let peaks =
+            pids.iter().filter(|pid| **pid != init).filter_map(|pid| ProcessPeak::read(pid));
+        // Processes of one tree map the same files: the largest counts for all of them.
+        let (own, mapped) = peaks.fold((0, 0), |(own, mapped): (u64, u64), peak| {
+            (own + peak.own_bytes, mapped.max(peak.mapped_bytes))
+        });
+        own + mapped
+    }
+
+    fn pids(&self) -> Option<Vec<String>> {
+        match &self.processes {
+            Some(file) => Some(read_text(file)?.lines().map(str::to_owned).collect()),
+            None => Some(tree(self.init_pid)),
+        }
+    }
+}
+
+/// The peak of one process, as the kernel keeps it.
+#[derive(Debug, PartialEq, Eq)]
+struct ProcessPeak {
+    own_bytes: u64,
+    /// Pages of files.
+    mapped_bytes: u64,
+}
+
+impl ProcessPeak {
+    fn read(pid: &str) -> Option<Self> {
+        Self::parse(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+    }
+
+    fn parse(status: &str) -> Option<Self> {
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1_024)
+        };
+        let (mapped_bytes, shared_memory) = (bytes("RssFile:")?, bytes("RssShmem:")?);
+        // Mapped parts of `/tmp` are no memory of the function's.
+        let own_bytes = bytes("VmHWM:")?.saturating_sub(mapped_bytes + shared_memory);
+        Some(Self { own_bytes, mapped_bytes })
     }
 }
 
@@ -80,4 +139,19 @@ fn tree(pid: i32) -> Vec<String> {
         next += 1;
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peak_is_told_apart_from_files_and_shared_memory() {
+        let status = "Name:\tnode\nVmHWM:\t   50000 kB\nVmRSS:\t   40000 kB\nRssAnon:\t   20000 kB\n\
+                      RssFile:\t   19000 kB\nRssShmem:\t    1000 kB\n";
+        let peak = ProcessPeak { own_bytes: 30_000 * 1_024, mapped_bytes: 19_000 * 1_024 };
+        assert_eq!(ProcessPeak::parse(status), Some(peak));
+        // A kernel thread or a process that has ended has no memory to tell of.
+        assert_eq!(ProcessPeak::parse("Name:\tgone\n"), None);
+    }
 }

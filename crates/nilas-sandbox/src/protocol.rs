@@ -85,8 +85,12 @@ pub(crate) enum Part {
     Orders,
     CgroupFreeze,
     CgroupKill,
-    /// `cgroup.procs` of the v2 group, to find the tree's processes when there is no memory controller.
+    /// `cgroup.procs` of the v2 group, to find the tree's processes.
     CgroupProcs,
+    /// `cpu.max` of a v2 group.
+    CpuMaxV2,
+    /// `cpu.cfs_quota_us` of a v1 group.
+    CpuQuotaV1,
     /// `memory.stat` of a v2 group.
     MemoryStatV2,
     /// `memory.stat` of a v1 group.

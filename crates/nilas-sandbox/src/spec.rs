@@ -42,7 +42,7 @@ pub struct ReadOnlyMount {
 pub struct Limits {
     /// Anonymous memory of the tree, bytes; over it everything is killed and `Exit::out_of_memory` is set.
     pub memory_bytes: u64,
-    /// Thousandths of a CPU.
+    /// Thousandths of a CPU, once `Control::share_cpu` has been called; until then there is no limit.
     pub cpu_millis: u32,
     /// Processes and threads.
     pub processes: u32,
@@ -88,13 +88,15 @@ pub trait Control: Send + Sync + std::fmt::Debug {
     fn freeze(&self) -> std::io::Result<()>;
     /// Undoes `freeze`.
     fn thaw(&self) -> std::io::Result<()>;
+    /// Holds the tree to its `cpu_millis` from now on; a sandbox starts with every CPU of the host.
+    fn share_cpu(&self) -> std::io::Result<()>;
     /// SIGTERM to the main process, for a runtime that gets a shutdown phase.
     fn terminate(&self) -> std::io::Result<()>;
     /// Kills everything at once, frozen or not. Idempotent.
     fn kill(&self);
     /// Resolves once, when the main process has ended and nothing of the tree is left. Every caller gets the same answer.
     fn exited(&self) -> Pin<Box<dyn Future<Output = Exit> + Send + '_>>;
-    /// Highest memory use seen, bytes, at most `memory_bytes`.
+    /// Highest memory use so far, bytes, at most `memory_bytes`: resident memory, code included, as AWS reports it.
     fn memory_peak_bytes(&self) -> u64;
     /// Whether the memory guard should watch: true between dispatch and settle, false while idle. Frozen trees cannot grow.
     fn watch_memory(&self, on: bool);

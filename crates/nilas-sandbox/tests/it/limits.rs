@@ -2,12 +2,11 @@
 
 use nilas_sandbox::{Exit, LinuxSandbox, SandboxSpec};
 
-use crate::harness::{
-    MIB, Outcome, Test, has, output, python, read_all, shell, start, with_sandbox,
-};
+use crate::harness::{MIB, Outcome, Test, has, line, output, python, shell, start, with_sandbox};
 
 pub(crate) const TESTS: &[Test] = &[
     ("holds_a_memory_hog", holds_a_memory_hog),
+    ("tells_a_peak_that_is_over", tells_a_peak_that_is_over),
     ("holds_a_shared_memory_hog", holds_a_shared_memory_hog),
     ("holds_a_fork_bomb", holds_a_fork_bomb),
     ("holds_a_thread_hog", holds_a_thread_hog),
@@ -40,6 +39,26 @@ fn holds_a_memory_hog() -> Outcome {
         let exit = started.control.exited().await;
         assert_eq!(exit, Exit { code: exit.code, signal: exit.signal, out_of_memory: true });
         assert_eq!(started.control.memory_peak_bytes(), limit);
+        Outcome::Passed
+    })
+}
+
+/// Nobody has looked while the memory was in use.
+fn tells_a_peak_that_is_over() -> Outcome {
+    let script = "
+import time
+peak = b'x' * (40 << 20)
+del peak
+open('/tmp/file', 'wb').write(b'x' * (30 << 20))
+print('done', flush=True)
+time.sleep(60)
+";
+    with_python(script, async |sandbox, spec| {
+        let started = start(sandbox, spec).await;
+        assert_eq!(line(&started.output).await, "done");
+        let peak = started.control.memory_peak_bytes();
+        // The 40 MiB and an interpreter of about ten; neither /tmp nor our pid 1.
+        assert!((40 * MIB..65 * MIB).contains(&peak), "{peak} bytes");
         Outcome::Passed
     })
 }
@@ -155,9 +174,12 @@ except OSError as error:
 fn shares_the_cpu() -> Outcome {
     let script = "
 import time
-end = time.monotonic() + 1
-while time.monotonic() < end: pass
-print(time.process_time())
+def burn():
+    before, end = time.process_time(), time.monotonic() + 1
+    while time.monotonic() < end: pass
+    print(time.process_time() - before, flush=True)
+burn()
+burn()
 ";
     with_python(script, async |sandbox, mut spec| {
         if !has(sandbox, "cpu share") {
@@ -165,8 +187,10 @@ print(time.process_time())
         }
         spec.limits.cpu_millis = 100;
         let started = start(sandbox, spec).await;
-        started.control.exited().await;
-        let seconds: f64 = read_all(started.output).trim().parse().unwrap();
+        let seconds: f64 = line(&started.output).await.parse().unwrap();
+        assert!(seconds > 0.3, "{seconds} s of CPU in the first second, without a limit");
+        started.control.share_cpu().unwrap();
+        let seconds: f64 = line(&started.output).await.parse().unwrap();
         assert!((0.05..0.2).contains(&seconds), "{seconds} s of CPU in about one second");
         Outcome::Passed
     })
