@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -76,6 +76,8 @@ pub enum LaunchError {
 struct Link {
     socket: OwnedFd,
     state: Mutex<State>,
+    /// `State::network` has come, or never will.
+    network_known: Condvar,
     guard: Arc<Guard>,
 }
 
@@ -84,6 +86,8 @@ struct State {
     last_token: u64,
     starting: HashMap<u64, Starting>,
     running: HashMap<u64, Arc<Sandboxed>>,
+    /// What there is of a network.
+    network: Option<Vec<Finding>>,
     /// The spawner has ended.
     gone: bool,
 }
@@ -122,7 +126,7 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 // === impl LinuxSandbox ===
 
 impl LinuxSandbox {
-    /// Starts the spawner and waits until it is set up.
+    /// Starts the spawner and waits until it can be asked for sandboxes, if not for their network.
     ///
     /// Call this before privileges are dropped: the spawner keeps those of now. The binary must call `spawner_main`
     /// when its first argument is `SPAWNER_ARGUMENT`.
@@ -139,20 +143,37 @@ impl LinuxSandbox {
             Event::Unusable { step, reason } => return Err(LaunchError::Unusable { step, reason }),
             event => return Err(LaunchError::Talk(format!("unexpected {event:?}"))),
         };
-        let link = Link { socket, state: Mutex::default(), guard: Arc::default() };
+        let link = Link {
+            socket,
+            state: Mutex::default(),
+            network_known: Condvar::new(),
+            guard: Arc::default(),
+        };
         let spawner = Mutex::new(Some(spawner));
         Ok(Self { link: Arc::new(link), findings, spawner, listener: OnceLock::new() })
     }
 
-    /// What this host gives sandboxes, and what it does not.
+    /// What this host gives sandboxes, and what it does not. Waits for the network; starts threads.
     pub fn capabilities(&self) -> Vec<Finding> {
-        self.findings.clone()
+        if let Err(error) = self.listen() {
+            tracing::error!(%error, "cannot start threads");
+            return self.findings.clone();
+        }
+        let waiting = |state: &mut State| state.network.is_none() && !state.gone;
+        let state = self.link.network_known.wait_while(self.link.state(), waiting);
+        let state = state.unwrap_or_else(PoisonError::into_inner);
+        self.findings.iter().chain(state.network.iter().flatten()).cloned().collect()
+    }
+
+    /// Orders the end of all sandboxes and of the spawner, for who has other things to do meanwhile.
+    pub fn begin_shut_down(&self) {
+        // Already shut down if this fails.
+        sys::best_effort(rustix::net::shutdown(&self.link.socket, Shutdown::Both));
     }
 
     /// Ends all sandboxes and the spawner; returns when everything is cleaned up.
     pub fn shut_down(&self) {
-        // Already shut down if this fails.
-        sys::best_effort(rustix::net::shutdown(&self.link.socket, Shutdown::Both));
+        self.begin_shut_down();
         let spawner = self.spawner.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut spawner) = spawner
             && let Err(error) = spawner.wait()
@@ -273,7 +294,14 @@ impl Link {
                 }
             }
             Event::Trouble { step, reason } => tracing::warn!(step, reason, "spawner trouble"),
-            Event::Ready { .. } | Event::Unusable { .. } => {
+            Event::Network { findings } => {
+                self.state().network = Some(findings);
+                self.network_known.notify_all();
+            }
+            Event::Unusable { step, reason } => {
+                tracing::error!(step, reason, "the spawner gave up");
+            }
+            Event::Ready { .. } => {
                 tracing::error!("the spawner answered a question that was not asked");
             }
         }
@@ -327,6 +355,7 @@ impl Link {
             state.gone = true;
             (std::mem::take(&mut state.starting), std::mem::take(&mut state.running))
         };
+        self.network_known.notify_all();
         // Waiters see their sender dropped.
         drop(starting);
         for sandboxed in running.into_values() {

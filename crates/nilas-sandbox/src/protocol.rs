@@ -44,11 +44,15 @@ pub(crate) enum Request {
 /// Spawner to server.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Event {
-    /// The answer to `Configure`.
+    /// The answer to `Configure`: sandboxes can be asked for.
     Ready {
         findings: Vec<Finding>,
     },
-    /// The answer to `Configure` when nothing can be started at all.
+    /// The network stands, or cannot be had. Comes once, some time after `Ready`.
+    Network {
+        findings: Vec<Finding>,
+    },
+    /// Instead of `Ready` or `Network`: nothing can be started at all.
     Unusable {
         step: String,
         reason: String,

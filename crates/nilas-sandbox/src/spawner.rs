@@ -8,7 +8,7 @@ mod start;
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{Timespec, epoll};
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -20,10 +20,9 @@ use rustix::thread::CapabilitySet;
 pub(crate) use start::write_id_maps;
 
 use crate::cgroup::{Cgroup, Layout};
-use crate::finding::Finding;
 use crate::jail::{self, StepError, step};
 use crate::launch::SandboxConfig;
-use crate::net::{Attachment, HostNetwork, NetConfig};
+use crate::net::{Attachment, HostNetwork, NetConfig, NetError};
 use crate::probe;
 use crate::protocol::{self, Event, Failure, FromInit, Go, Part, ProtocolError, Request};
 use crate::seccomp::{self, Filter, Role};
@@ -36,6 +35,8 @@ pub(crate) const SERVER_DESCRIPTOR: i32 = 3;
 const SLOTS_MAX: u32 = 4_096;
 /// How long a network may take, once the jail stands.
 const NETWORK_WAIT: Duration = Duration::from_secs(5);
+/// How often to look for it meanwhile.
+const NETWORK_LOOK_MS: i64 = 1;
 /// Groups empty a moment after their last process has been reaped; then they can be removed.
 const RETIRE_RETRY_MS: i64 = 2;
 const RETIRE_TRIES_MAX: u32 = 1_000;
@@ -68,6 +69,8 @@ struct Live {
     status: OwnedFd,
     cgroup: Cgroup,
     attachment: Option<Attachment>,
+    /// The jail stands since then, and waits for its network.
+    jailed_at: Option<Instant>,
     /// What the server gets when the sandbox runs; none once it has got it.
     parts: Option<Parts>,
     failure: Option<Failure>,
@@ -122,11 +125,18 @@ fn begin() -> Result<Option<Spawner>, StepError> {
     let Ok((Request::Configure(config), _)) = protocol::receive(&server, RecvFlags::empty()) else {
         return Ok(None);
     };
-    let (event, spawner) = match Spawner::set_up(&server, children, &config) {
-        Ok(spawner) => (Event::Ready { findings: spawner.findings() }, Some(spawner)),
-        Err(error) => (Event::Unusable { step: error.step, reason: error.reason }, None),
-    };
-    Ok(protocol::send(&server, &event, &[], SendFlags::empty()).ok().and(spawner))
+    match Spawner::set_up(&server, children, &config) {
+        Ok(spawner) => Ok(Some(spawner)),
+        Err(error) => {
+            tell(&server, &Event::Unusable { step: error.step, reason: error.reason });
+            Ok(None)
+        }
+    }
+}
+
+fn tell(server: &OwnedFd, event: &Event) {
+    // If the server is gone, the next wait says so.
+    drop(protocol::send(server, event, &[], SendFlags::empty()));
 }
 
 /// After a crash of the server its spawner still cleans up, under the names that we are about to use.
@@ -152,6 +162,8 @@ fn wait_for_predecessor(lock: &Path) -> Result<OwnedFd, StepError> {
 // === impl Spawner ===
 
 impl Spawner {
+    /// Tells the server twice, for it need not wait for the network: several programs of the host's set that up, and
+    /// whoever asks for a sandbox meanwhile is heard afterwards.
     fn set_up(
         server: &OwnedFd,
         children: OwnedFd,
@@ -165,12 +177,16 @@ impl Spawner {
         let privileged = capable && probe::namespaces(true).ok;
         let alone = config.lock.as_deref().map(wait_for_predecessor).transpose()?;
         let layout = step("set up cgroups", Layout::set_up(&config.name, privileged))?;
+        let mut findings = vec![probe::namespaces(privileged), probe::ids(privileged)];
+        findings.extend(layout.findings());
+        tell(server, &Event::Ready { findings });
         let network = NetConfig {
             subnet: config.subnet,
             closed_ports: config.closed_ports.clone(),
             ..NetConfig::new(&config.network_prefix)
         };
         let network = step("set up the network", HostNetwork::set_up(&network))?;
+        tell(server, &Event::Network { findings: network.findings() });
         let epoll = step("open epoll", epoll::create(epoll::CreateFlags::CLOEXEC))?;
         let server = step("keep the server", server.try_clone())?;
         for (descriptor, key) in [(&server, SERVER_KEY), (&children, CHILDREN_KEY)] {
@@ -192,18 +208,11 @@ impl Spawner {
         })
     }
 
-    fn findings(&self) -> Vec<Finding> {
-        let mut findings = vec![probe::namespaces(self.privileged), probe::ids(self.privileged)];
-        findings.extend(self.layout.findings());
-        findings.extend(self.network.findings());
-        findings
-    }
-
     /// Until the server is gone.
     fn serve(&mut self) {
         loop {
-            let timeout = Timespec { tv_sec: 0, tv_nsec: RETIRE_RETRY_MS * 1_000_000 };
-            let timeout = (!self.retiring.is_empty()).then_some(timeout);
+            let timeout =
+                self.look_again_ms().map(|ms| Timespec { tv_sec: 0, tv_nsec: ms * 1_000_000 });
             let mut events = Vec::with_capacity(64);
             match epoll::wait(
                 &self.epoll,
@@ -224,7 +233,29 @@ impl Spawner {
                     key => self.hear(u32::try_from(key - FIRST_SLOT_KEY).unwrap_or(u32::MAX)),
                 }
             }
+            self.release_jailed();
             self.retire();
+        }
+    }
+
+    /// When to go on although nothing has happened.
+    fn look_again_ms(&self) -> Option<i64> {
+        if self.live.values().any(|live| live.jailed_at.is_some()) {
+            return Some(NETWORK_LOOK_MS);
+        }
+        (!self.retiring.is_empty()).then_some(RETIRE_RETRY_MS)
+    }
+
+    /// Lets those run whose network is there.
+    fn release_jailed(&mut self) {
+        let mut failed = Vec::new();
+        for (slot, live) in &mut self.live {
+            if let Some(Err(error)) = live.run_when_ready() {
+                failed.push((*slot, error));
+            }
+        }
+        for (slot, error) in failed {
+            self.fail(slot, error.into());
         }
     }
 
@@ -251,8 +282,7 @@ impl Spawner {
     }
 
     fn tell(&self, event: &Event) {
-        // If the server is gone, the next wait says so.
-        drop(protocol::send(&self.server, event, &[], SendFlags::empty()));
+        tell(&self.server, event);
     }
 
     /// Takes what a sandbox's pid 1 has to say.
@@ -279,17 +309,7 @@ impl Spawner {
                     parts
                         .extend(descriptors.into_iter().map(|listener| (Part::Listener, listener)));
                 }
-                let ready =
-                    live.attachment.as_mut().map_or(Ok(()), |net| net.wait_ready(NETWORK_WAIT));
-                let go = step("wait for the network", ready).and_then(|()| {
-                    step(
-                        "talk to pid 1",
-                        protocol::send(&live.status, &Go::Run, &[], SendFlags::DONTWAIT),
-                    )
-                });
-                if let Err(error) = go {
-                    self.fail(slot, error.into());
-                }
+                live.jailed_at = Some(Instant::now());
             }
             FromInit::Running => {
                 let Some(parts) = live.parts.take() else { return };
@@ -402,6 +422,21 @@ impl Spawner {
 // === impl Live ===
 
 impl Live {
+    /// Lets the program run if the network is there; none while it is not.
+    fn run_when_ready(&mut self) -> Option<Result<(), StepError>> {
+        let jailed_at = self.jailed_at?;
+        // Never waited for here: pasta takes milliseconds, in which others can be started.
+        let ready = self.attachment.as_mut().map_or(Ok(()), |net| net.wait_ready(Duration::ZERO));
+        if matches!(ready, Err(NetError::PastaSlow { .. })) && jailed_at.elapsed() < NETWORK_WAIT {
+            return None;
+        }
+        self.jailed_at = None;
+        Some(step("wait for the network", ready).and_then(|()| {
+            let run = protocol::send(&self.status, &Go::Run, &[], SendFlags::DONTWAIT);
+            step("talk to pid 1", run)
+        }))
+    }
+
     fn kill(&self) {
         self.cgroup.kill();
         // Enough by itself: with pid 1 the kernel kills its namespace.

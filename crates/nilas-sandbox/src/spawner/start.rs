@@ -51,6 +51,7 @@ impl Spawner {
             status,
             cgroup,
             attachment: None,
+            jailed_at: None,
             parts,
             failure: None,
             ended: None,

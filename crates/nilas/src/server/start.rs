@@ -64,10 +64,15 @@ pub(crate) fn serve(cx: &Context) -> Result<ExitCode, Failure> {
         .thread_name("nilas:worker")
         .build()?;
     let done = runtime.block_on(run(cx, lock, listener, sandbox.clone(), runtimes));
+    // The spawner cleans up while the tasks end. Packet filter rules take it tens of milliseconds.
+    sandbox.begin_shut_down();
     // A detached task of a connection may not keep the process.
     runtime.shutdown_timeout(Duration::from_millis(200));
     // Returns when every process, cgroup and interface of the environments is gone.
     sandbox.shut_down();
+    if done.is_ok() {
+        info!("stopped");
+    }
     done
 }
 
@@ -82,7 +87,6 @@ async fn run(
     // Before the rest, so that a signal during the start is not lost.
     let mut signals = Signals::install()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let findings = sandbox.capabilities();
     let identity = Identity::load_or_create(&config.data_dir)
         .map_err(step("read the keys of the data directory"))?;
     let identity = Arc::new(identity);
@@ -114,7 +118,9 @@ async fn run(
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let address = listener.local_addr()?;
     let serving = tokio::spawn(async move { edge.serve(listener, origin, stopping).await });
-    announce(cx, address, origin, &findings);
+    announce(cx, address, origin);
+    // Waits for the network, which is still being made.
+    tokio::task::spawn_blocking(move || tell_lacks(&sandbox.capabilities()));
     // Last, for it makes a dozen interpreters tell their versions. Whoever creates a function sooner waits for it.
     runtimes.start_detection();
 
@@ -122,10 +128,7 @@ async fn run(
     info!(signal = name, "stopping");
     stop.send_replace(true);
     tokio::select! {
-        () = finish(&engine, &store, serving, config.limits.shutdown) => {
-            info!("stopped");
-            Ok(ExitCode::SUCCESS)
-        }
+        () = finish(&engine, &store, serving, config.limits.shutdown) => Ok(ExitCode::SUCCESS),
         name = signals.next() => {
             // The kernel and the spawner end the environments when this process is gone.
             warn!(signal = name, "stopping at once");
@@ -146,13 +149,17 @@ async fn finish(engine: &Engine, store: &Store, serving: JoinHandle<()>, limit: 
     }
 }
 
-/// Says that the server is ready, and what the host cannot give: never silently missing.
-fn announce(cx: &Context, address: SocketAddr, origin: Origin, findings: &[Finding]) {
+/// Says what the host cannot give: never silently missing.
+fn tell_lacks(findings: &[Finding]) {
     for finding in findings.iter().filter(|finding| !finding.ok) {
         let cost = finding.cost.as_deref().unwrap_or_default();
         let remedy = finding.remedy.as_deref().unwrap_or_default();
         warn!(feature = %finding.feature, detail = finding.detail, cost, remedy, "this host lacks a feature");
     }
+}
+
+/// Says that the server is ready.
+fn announce(cx: &Context, address: SocketAddr, origin: Origin) {
     if origin == Origin::Network {
         warn!(%address, "reachable from other machines over plain HTTP; the key pair test/test is refused");
     }
