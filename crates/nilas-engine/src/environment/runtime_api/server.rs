@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,9 +14,8 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use nilas_model::limits;
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::NextEvent;
 use super::state::{AnswerRefusal, Call, Forbidden, Machine};
@@ -39,36 +39,88 @@ enum BodyError {
     Truncated,
 }
 
+/// One connection's place among those that are open.
+struct Place {
+    task: AbortHandle,
+    activity: Arc<Activity>,
+}
+
+/// What a connection does, for who has to choose one to give up.
+#[derive(Default)]
+struct Activity {
+    /// A request is being answered.
+    busy: AtomicBool,
+    /// When its last request began or ended, in requests of all connections; 0 before the first.
+    last: AtomicU64,
+}
+
 /// Accepts for ever. Dropping the future closes every connection.
+///
+/// Where all places are taken, the connection that has been idle longest makes room: a function that leaves
+/// connections open must not lock its own runtime out.
 pub(super) async fn accept(listener: TcpListener, machine: Arc<Machine>) {
     const ACCEPT_RETRY_MS: u64 = 10;
-    let places = Arc::new(Semaphore::new(limits::RUNTIME_API_CONNECTIONS_MAX));
+    let requests = Arc::new(AtomicU64::new(0));
+    let mut places: Vec<Place> = Vec::new();
     let mut connections = JoinSet::new();
     loop {
-        while connections.try_join_next().is_some() {}
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(ACCEPT_RETRY_MS)).await;
             continue;
         };
-        let machine = Arc::clone(&machine);
-        connections.spawn(async move {
-            let service = hyper::service::service_fn(|request| {
-                let machine = Arc::clone(&machine);
-                async move { Ok::<_, Infallible>(route(&machine, request).await) }
-            });
-            let served = hyper::server::conn::http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(Duration::from_millis(limits::HEADER_READ_MS_MAX))
-                .max_headers(limits::RUNTIME_API_HEADERS_MAX)
-                .max_buf_size(limits::HEADER_BYTES_MAX)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-            if let Err(error) = served {
-                tracing::debug!(%error, "runtime API connection ended");
+        while connections.try_join_next().is_some() {}
+        places.retain(|place| !place.task.is_finished());
+        while places.len() >= limits::RUNTIME_API_CONNECTIONS_MAX {
+            if !give_up_idlest(&mut places) {
+                connections.join_next().await;
+                places.retain(|place| !place.task.is_finished());
             }
-            drop(place);
-        });
+        }
+        let activity = Arc::new(Activity::default());
+        let serving =
+            serve(stream, Arc::clone(&machine), Arc::clone(&activity), Arc::clone(&requests));
+        places.push(Place { task: connections.spawn(serving), activity });
+    }
+}
+
+/// False if every connection is being answered.
+fn give_up_idlest(places: &mut Vec<Place>) -> bool {
+    let idle = places.iter().enumerate().filter(|(_, p)| !p.activity.busy.load(Ordering::Relaxed));
+    let idlest = idle.min_by_key(|(_, place)| place.activity.last.load(Ordering::Relaxed));
+    let Some(at) = idlest.map(|(at, _)| at) else { return false };
+    places.remove(at).task.abort();
+    true
+}
+
+async fn serve(
+    stream: TcpStream,
+    machine: Arc<Machine>,
+    activity: Arc<Activity>,
+    requests: Arc<AtomicU64>,
+) {
+    let service = hyper::service::service_fn(|request| {
+        let (machine, activity) = (Arc::clone(&machine), Arc::clone(&activity));
+        let requests = Arc::clone(&requests);
+        let touch = move |busy: bool, activity: &Activity| {
+            activity.last.store(requests.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+            activity.busy.store(busy, Ordering::Relaxed);
+        };
+        async move {
+            touch(true, &activity);
+            let answer = route(&machine, request).await;
+            touch(false, &activity);
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(limits::HEADER_READ_MS_MAX))
+        .max_headers(limits::RUNTIME_API_HEADERS_MAX)
+        .max_buf_size(limits::HEADER_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        tracing::debug!(%error, "runtime API connection ended");
     }
 }
 
