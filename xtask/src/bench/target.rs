@@ -64,7 +64,8 @@ impl BareNode {
     pub(crate) fn start() -> Result<Self, String> {
         let address = free_address()?;
         let source = format!(
-            "require('http').createServer((q, s) => {{ q.resume(); q.on('end', () => {{ s.writeHead(200, {{'content-type': 'application/json'}}); s.end('{BODY}') }}) }}).listen({}, '127.0.0.1')",
+            "require('http').createServer((q, s) => {{ q.resume(); q.on('end', () => {{ s.writeHead(200, {{'content-type': 'application/json', 'content-length': {}}}); s.end('{BODY}') }}) }}).listen({}, '127.0.0.1')",
+            BODY.len(),
             address.port()
         );
         Server::start(Command::new("node").args(["-e", &source]), address).map(Self)
