@@ -83,8 +83,17 @@ function releaseTraits(environment) {
   };
 }
 
+async function main() {
+  const channel = boot();
+  if (process.env.NILAS_ZYGOTE !== undefined) {
+    // Comes back once in each fork, as if that had been started.
+    await require('./nilas-node-zygote').serve(releaseTraits(process.env));
+  }
+  await run(channel, process.env);
+}
+
 if (require.main === module) {
-  run(boot(), process.env);
+  main();
 }
 
 module.exports = { boot, run };

@@ -42,7 +42,13 @@ INIT_FAILED_WARNING = (
 
 
 def main():
-    run(boot(), os.environ)
+    channel = boot()
+    if "NILAS_ZYGOTE" in os.environ:
+        import nilas_python_zygote
+
+        # Comes back once in each fork, as if that had been started.
+        nilas_python_zygote.serve()
+    run(channel, os.environ)
 
 
 def boot():

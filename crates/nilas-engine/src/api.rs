@@ -28,6 +28,8 @@ pub struct EngineConfig {
     pub memory_overhead_mib: u32,
     /// Where the bootstraps are written at start; mounted at `/var/runtime`.
     pub runtime_dir: PathBuf,
+    /// Fork Node and Python from booted interpreters instead of starting them anew.
+    pub zygotes: bool,
     /// What environments reach beyond their own loopback.
     pub outbound: Outbound,
 }
@@ -43,6 +45,7 @@ impl Default for EngineConfig {
             host_endpoint_port: 4566,
             memory_overhead_mib: 0,
             runtime_dir: std::env::temp_dir().join("nilas-runtime"),
+            zygotes: true,
             outbound: Outbound::Internet,
         }
     }

@@ -15,6 +15,7 @@ use crate::api::{
 };
 use crate::bootstraps;
 use crate::environment::{self, Handle, Job, Order};
+use crate::launch;
 use crate::pool::{Action, Event, Pool, PoolConfig, Slot, Ticket};
 
 /// Runs functions. Clones share one pool.
@@ -86,6 +87,13 @@ impl Engine {
     /// Gives environments their AWS endpoint. Only the first call counts.
     pub fn set_endpoint_server(&self, server: Arc<dyn EndpointServer>) {
         self.inner.endpoint.get_or_init(|| server);
+    }
+
+    /// Gets ready what a first invocation of the function will need. Does not wait for it.
+    pub fn expect(&self, snapshot: &VersionSnapshot) {
+        if let Some(zygote) = launch::zygote(&self.inner.config, snapshot) {
+            self.inner.sandbox.warm(&zygote);
+        }
     }
 
     /// Runs the function once. Dropping the future does not stop the function, as on AWS.

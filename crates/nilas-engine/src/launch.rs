@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nilas_model::{
     EnvironmentId, LogFormat, RuntimeKind, SessionCredentials, VersionSnapshot, limits,
 };
-use nilas_sandbox::{Limits, ReadOnlyMount, SandboxSpec};
+use nilas_sandbox::{Limits, ReadOnlyMount, SandboxSpec, Zygote};
 
 use crate::api::EngineConfig;
 
@@ -65,6 +65,7 @@ pub(crate) fn sandbox_spec(cx: &LaunchContext<'_>) -> Result<SandboxSpec, NoBoot
         mounts,
         symlinks,
         limits: sandbox_limits(cx.config, snapshot),
+        zygote: zygote(cx.config, snapshot),
         listeners,
         outbound: cx.config.outbound,
     })
@@ -84,6 +85,74 @@ fn arguments(snapshot: &VersionSnapshot) -> Result<Vec<String>, NoBootstrap> {
         }
     };
     Ok(words.iter().map(|word| (*word).to_owned()).collect())
+}
+
+/// Variables that an interpreter, its libraries or the dynamic linker read while they boot, so that a fork of a booted
+/// one comes too late for them; a `*` at the end stands for any rest.
+const BOOT_VARIABLES: [&str; 26] = [
+    "AWS_LAMBDA_EXEC_WRAPPER",
+    "GLIBC_TUNABLES",
+    "LANG",
+    "LANGUAGE",
+    "LC_*",
+    "LD_*",
+    "MALLOC_*",
+    "NODE_COMPILE_CACHE*",
+    "NODE_DEBUG*",
+    "NODE_DISABLE_*",
+    "NODE_EXTRA_CA_CERTS",
+    "NODE_ICU_DATA",
+    "NODE_NO_*",
+    "NODE_OPTIONS",
+    "NODE_PENDING_*",
+    "NODE_PRESERVE_*",
+    "NODE_REDIRECT_WARNINGS",
+    "NODE_REPL_*",
+    "NODE_SKIP_*",
+    "NODE_TEST_CONTEXT",
+    "NODE_USE_*",
+    "NODE_V8_COVERAGE",
+    "OPENSSL_*",
+    "PYTHON*",
+    "SSL_CERT_*",
+    "UV_*",
+];
+
+/// The interpreter to fork for the function. None if it has to be started anew: custom runtimes, and functions that
+/// tell their interpreter how to boot.
+pub(crate) fn zygote(config: &EngineConfig, snapshot: &VersionSnapshot) -> Option<Zygote> {
+    let at_boot = |name: &String| {
+        BOOT_VARIABLES.iter().any(|known| match known.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => name == known,
+        })
+    };
+    if !config.zygotes || snapshot.environment.keys().any(at_boot) {
+        return None;
+    }
+    let argv: &[&str] = match snapshot.kind {
+        // No thread but the first, which a fork would lose.
+        RuntimeKind::Node => &[
+            "/var/lang/bin/node",
+            "--single-threaded",
+            "--v8-pool-size=0",
+            "/var/runtime/nilas-node.js",
+        ],
+        RuntimeKind::Python => &["/var/lang/bin/python3", "/var/runtime/nilas_python.py"],
+        RuntimeKind::Custom => return None,
+    };
+    let (mut mounts, symlinks) = file_system(config, snapshot);
+    mounts.retain(|mount| {
+        [LANG_ROOT, RUNTIME_ROOT].iter().any(|shared| mount.target == Path::new(shared))
+    });
+    let mut env = defaults(config, snapshot);
+    env.insert("NILAS_ZYGOTE".to_owned(), "1".to_owned());
+    Some(Zygote {
+        argv: argv.iter().map(|word| (*word).to_owned()).collect(),
+        env: env.into_iter().collect(),
+        mounts,
+        symlinks,
+    })
 }
 
 /// A dangling or outward link counts too: the sandbox resolves it inside, and fails there.
@@ -138,6 +207,14 @@ fn sandbox_limits(config: &EngineConfig, snapshot: &VersionSnapshot) -> Limits {
 /// Defaults, then the function's own, then what the function cannot change: CreateFunction refuses the reserved
 /// names, and what slips through must not reach the runtime either.
 fn variables(cx: &LaunchContext<'_>) -> BTreeMap<String, String> {
+    let mut variables = defaults(cx.config, cx.snapshot);
+    variables.extend(cx.snapshot.environment.clone());
+    variables.extend(reserved(cx).into_iter().map(|(name, value)| (name.to_owned(), value)));
+    variables
+}
+
+/// What every function on the same interpreter gets.
+fn defaults(config: &EngineConfig, snapshot: &VersionSnapshot) -> BTreeMap<String, String> {
     let mut variables = BTreeMap::new();
     let mut set = |name: &str, value: &str| variables.insert(name.to_owned(), value.to_owned());
     set("LANG", "en_US.UTF-8");
@@ -150,11 +227,11 @@ fn variables(cx: &LaunchContext<'_>) -> BTreeMap<String, String> {
     set("TZ", ":UTC");
     set("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR");
     set("AWS_XRAY_DAEMON_ADDRESS", "169.254.100.1:2000");
-    set("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{}", cx.config.host_endpoint_port));
-    match cx.snapshot.kind {
+    set("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{}", config.host_endpoint_port));
+    match snapshot.kind {
         RuntimeKind::Node => {
             let major =
-                cx.snapshot.interpreter.as_ref().and_then(|found| found.version.split('.').next());
+                snapshot.interpreter.as_ref().and_then(|found| found.version.split('.').next());
             let own = major.map(|major| format!("/opt/nodejs/node{major}/node_modules:"));
             let shared =
                 "/opt/nodejs/node_modules:/var/runtime/node_modules:/var/runtime:/var/task";
@@ -167,8 +244,6 @@ fn variables(cx: &LaunchContext<'_>) -> BTreeMap<String, String> {
         }
         RuntimeKind::Custom => {}
     }
-    variables.extend(cx.snapshot.environment.clone());
-    variables.extend(reserved(cx).into_iter().map(|(name, value)| (name.to_owned(), value)));
     variables
 }
 

@@ -41,8 +41,8 @@ pub(crate) struct Layout {
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     unified: Option<PathBuf>,
-    unified_memory: bool,
-    unified_cpu: bool,
+    /// Those that limit in v2.
+    controllers: Vec<Controller>,
     v1: Vec<(Controller, PathBuf)>,
 }
 
@@ -90,11 +90,10 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Makes the groups of one sandbox, limits set, nobody in them.
-    pub(crate) fn create(&self, id: &str, limits: &Limits) -> Result<Cgroup, CgroupError> {
-        let mut cgroup =
-            Cgroup { unified: None, unified_memory: false, unified_cpu: false, v1: Vec::new() };
-        let made = self.fill(&mut cgroup, id, limits);
+    /// Makes the groups of one sandbox, without limits, nobody in them.
+    pub(crate) fn create(&self, name: &str) -> Result<Cgroup, CgroupError> {
+        let mut cgroup = Cgroup { unified: None, controllers: Vec::new(), v1: Vec::new() };
+        let made = self.fill(&mut cgroup, name);
         if made.is_err() {
             cgroup.remove();
         }
@@ -112,22 +111,17 @@ impl Layout {
         }
     }
 
-    fn fill(&self, cgroup: &mut Cgroup, id: &str, limits: &Limits) -> Result<(), CgroupError> {
+    fn fill(&self, cgroup: &mut Cgroup, name: &str) -> Result<(), CgroupError> {
         if let Some(unified) = &self.unified {
-            let dir = unified.dir.join(id);
+            let dir = unified.dir.join(name);
             fs::create_dir(&dir).map_err(at(&dir))?;
-            cgroup.unified = Some(dir.clone());
-            for controller in &unified.controllers {
-                controller.limit_v2(&dir, limits)?;
-            }
-            cgroup.unified_memory = unified.controllers.contains(&Controller::Memory);
-            cgroup.unified_cpu = unified.controllers.contains(&Controller::Cpu);
+            cgroup.unified = Some(dir);
+            cgroup.controllers.clone_from(&unified.controllers);
         }
         for (controller, base) in &self.v1 {
-            let dir = base.join(id);
+            let dir = base.join(name);
             fs::create_dir(&dir).map_err(at(&dir))?;
-            cgroup.v1.push((*controller, dir.clone()));
-            controller.limit_v1(&dir, limits)?;
+            cgroup.v1.push((*controller, dir));
         }
         Ok(())
     }
@@ -231,6 +225,19 @@ impl Layout {
 // === impl Cgroup ===
 
 impl Cgroup {
+    /// Sets the limits; who is in it already keeps what it has.
+    pub(crate) fn limit(&self, limits: &Limits) -> Result<(), CgroupError> {
+        if let Some(dir) = &self.unified {
+            for controller in &self.controllers {
+                controller.limit_v2(dir, limits)?;
+            }
+        }
+        for (controller, dir) in &self.v1 {
+            controller.limit_v1(dir, limits)?;
+        }
+        Ok(())
+    }
+
     /// The v2 directory, for clone3 to start the sandbox in.
     pub(crate) fn open_unified(&self) -> Result<Option<File>, CgroupError> {
         self.unified.as_ref().map(|dir| File::open(dir).map_err(at(dir))).transpose()
@@ -252,11 +259,11 @@ impl Cgroup {
                 parts.push((Part::CgroupKill, open_for_writing(&dir.join("cgroup.kill"))?.into()));
             }
             parts.push((Part::CgroupProcs, open_for_reading(&dir.join("cgroup.procs"))?.into()));
-            if self.unified_memory {
+            if self.controllers.contains(&Controller::Memory) {
                 let stat = open_for_reading(&dir.join("memory.stat"))?;
                 parts.push((Part::MemoryStatV2, stat.into()));
             }
-            if self.unified_cpu {
+            if self.controllers.contains(&Controller::Cpu) {
                 parts.push((Part::CpuMaxV2, open_for_writing(&dir.join("cpu.max"))?.into()));
             }
         }
@@ -287,7 +294,7 @@ impl Cgroup {
         let v2 = self
             .unified
             .iter()
-            .filter(|_| self.unified_memory)
+            .filter(|_| self.controllers.contains(&Controller::Memory))
             .map(|dir| dir.join("memory.events"));
         let v1 = self.v1.iter().filter(|(controller, _)| *controller == Controller::Memory);
         v2.chain(v1.map(|(_, dir)| dir.join("memory.oom_control")))

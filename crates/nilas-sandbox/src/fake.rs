@@ -6,7 +6,7 @@
 //! # use nilas_sandbox::{Exit, Limits, Outbound, Sandbox, SandboxSpec};
 //! # let spec = SandboxSpec { id: "a".into(), argv: vec!["/bin/true".into()], env: vec![], cwd: "/".into(),
 //! #     mounts: vec![], symlinks: vec![], limits: Limits { memory_bytes: 1, cpu_millis: 1, processes: 1, files: 1,
-//! #     tmp_bytes: 1 }, listeners: vec![], outbound: Outbound::None };
+//! #     tmp_bytes: 1 }, zygote: None, listeners: vec![], outbound: Outbound::None };
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! let sandbox = FakeSandbox::new();
 //! let started = sandbox.start(spec).await.unwrap();
@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::sync::{Notify, watch};
 
-use crate::spec::{Control, Exit, Sandbox, SandboxSpec, StartError, Started};
+use crate::spec::{Control, Exit, Sandbox, SandboxSpec, StartError, Started, Zygote};
 
 /// A `Sandbox` whose processes are played by the test.
 #[derive(Debug, Clone, Default)]
@@ -69,6 +69,7 @@ struct Inner {
     started: Mutex<VecDeque<FakeProcess>>,
     arrived: Notify,
     failures: Mutex<VecDeque<StartError>>,
+    warmed: Mutex<Vec<Zygote>>,
     live: Arc<AtomicUsize>,
 }
 
@@ -114,6 +115,11 @@ impl FakeSandbox {
         lock(&self.inner.failures).push_back(error);
     }
 
+    /// What `warm` was called for.
+    pub fn warmed(&self) -> Vec<Zygote> {
+        lock(&self.inner.warmed).clone()
+    }
+
     /// Processes started and not ended.
     pub fn live(&self) -> usize {
         self.inner.live.load(Ordering::SeqCst)
@@ -139,6 +145,10 @@ impl Sandbox for FakeSandbox {
         spec: SandboxSpec,
     ) -> Pin<Box<dyn Future<Output = Result<Started, StartError>> + Send + '_>> {
         Box::pin(async move { self.start_now(spec) })
+    }
+
+    fn warm(&self, zygote: &Zygote) {
+        lock(&self.inner.warmed).push(zygote.clone());
     }
 }
 
@@ -282,7 +292,7 @@ fn build(spec: SandboxSpec, live: &Arc<AtomicUsize>) -> std::io::Result<(Started
         listeners: addresses,
         state,
     };
-    Ok((Started { control, channel, telemetry, output, listeners }, process))
+    Ok((Started { control, channel, telemetry, output, listeners, forked: false }, process))
 }
 
 /// A test that panicked while holding the lock has already failed; others may go on.

@@ -16,17 +16,10 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
 
 use crate::jail::{self, Plan, StepError, Tools, step};
-use crate::protocol::{self, Failure, FromInit, Go, Order};
+use crate::order::{REPORT_BYTES, REPORT_FAILED, REPORT_FORKED, REPORT_RUNNING, Step};
+use crate::protocol::{self, Failure, FromInit, Go, Order, Program};
 use crate::seccomp::{self, Filter};
 use crate::sys::{self, Side};
-
-/// What runs in the jail.
-#[derive(Debug)]
-pub(crate) struct Program {
-    pub(crate) argv: Vec<CString>,
-    pub(crate) env: Vec<CString>,
-    pub(crate) cwd: PathBuf,
-}
 
 /// The descriptors of the main process.
 #[derive(Debug)]
@@ -42,11 +35,49 @@ pub(crate) struct Stdio {
 pub(crate) struct Birth {
     pub(crate) plan: Plan,
     pub(crate) tools: Tools,
-    pub(crate) program: Program,
+    /// Hears from a fork of a zygote.
+    pub(crate) report: OwnedFd,
     pub(crate) stdio: Stdio,
     pub(crate) orders: OwnedFd,
     pub(crate) function_filter: Filter,
     pub(crate) init_filter: Filter,
+}
+
+/// A program as `execve` takes it.
+#[derive(Debug)]
+pub(crate) struct Executable {
+    argv: Vec<CString>,
+    env: Vec<CString>,
+    cwd: PathBuf,
+}
+
+impl Stdio {
+    pub(crate) fn try_clone(&self) -> std::io::Result<Self> {
+        Ok(Self {
+            null: self.null.try_clone()?,
+            output: self.output.try_clone()?,
+            channel: self.channel.try_clone()?,
+            telemetry: self.telemetry.try_clone()?,
+        })
+    }
+}
+
+impl Executable {
+    pub(crate) fn of(program: &Program) -> Result<Self, StepError> {
+        let string = |text: &str| step("read the program", CString::new(text));
+        let env = program.env.iter().map(|(name, value)| string(&format!("{name}={value}")));
+        Ok(Self {
+            argv: program.argv.iter().map(|argument| string(argument)).collect::<Result<_, _>>()?,
+            env: env.collect::<Result<_, _>>()?,
+            cwd: program.cwd.clone(),
+        })
+    }
+
+    /// Returns only on failure.
+    pub(crate) fn execute(&self) -> Errno {
+        let path = self.argv.first().cloned().unwrap_or_default();
+        sys::execve(&path, &self.argv, &self.env)
+    }
 }
 
 /// The rest of pid 1's life.
@@ -75,16 +106,24 @@ fn live(birth: &mut Birth) -> Result<(), Failure> {
         step("detach from the spawner's output", sys::dup_to(birth.stdio.null.as_raw_fd(), place))?;
     }
     keep_only_own_descriptors(birth)?;
-    let listeners = jail::build(&birth.plan, &mut birth.tools)?;
-    let handed: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
+    jail::prepare(&birth.plan, &mut birth.tools)?;
     let status = &birth.tools.status;
+    let prepared = protocol::send(status, &FromInit::Prepared, &[], SendFlags::empty());
+    step("report the shell", prepared)?;
+    let (outfit, trees) = jail::wait_for_outfit(status)?;
+    let listeners = jail::fit(&outfit, trees, birth.plan.id_range)?;
+    let handed: Vec<_> = listeners.iter().map(AsFd::as_fd).collect();
     step(
         "report the jail",
         protocol::send(status, &FromInit::Jailed, &handed, SendFlags::empty()),
     )?;
     drop(listeners);
-    jail::wait_for(Go::Run, status)?;
-    let main = start_main(birth)?;
+    let program = outfit.program.as_ref().map(Executable::of).transpose()?;
+    jail::wait_for(&Go::Run, status)?;
+    let main = match &program {
+        Some(program) => start_main(birth, program)?,
+        None => await_fork(&birth.report)?,
+    };
     step("report the start", protocol::send(status, &FromInit::Running, &[], SendFlags::empty()))?;
     // Pid 1 must not hold the function's sockets and pipes open after the function has closed them.
     let children = step("open signal descriptor", sys::signal_fd(&[libc::SIGCHLD]))?;
@@ -97,9 +136,10 @@ fn live(birth: &mut Birth) -> Result<(), Failure> {
 
 /// The fork copied all of the spawner's descriptors, other sandboxes' among them.
 fn keep_only_own_descriptors(birth: &Birth) -> Result<(), StepError> {
-    let Birth { tools, stdio, orders, .. } = birth;
+    let Birth { tools, stdio, orders, report, .. } = birth;
     let mut keep = vec![
         tools.status.as_raw_fd(),
+        report.as_raw_fd(),
         orders.as_raw_fd(),
         stdio.null.as_raw_fd(),
         stdio.output.as_raw_fd(),
@@ -112,12 +152,12 @@ fn keep_only_own_descriptors(birth: &Birth) -> Result<(), StepError> {
 }
 
 /// Forks the main process and waits until it has been executed.
-fn start_main(birth: &Birth) -> Result<Pid, Failure> {
+fn start_main(birth: &Birth, program: &Executable) -> Result<Pid, Failure> {
     // Closed by a successful exec; a byte in it means that the child has reported a failure.
     let (executed, not_executed) = step("open pipe", pipe_with(PipeFlags::CLOEXEC))?;
     match step("fork", sys::fork())? {
         Side::Child => {
-            let Err(failure) = become_main(birth);
+            let Err(failure) = become_main(birth, program);
             drop(protocol::send(
                 &birth.tools.status,
                 &FromInit::Failed(failure),
@@ -138,11 +178,11 @@ fn start_main(birth: &Birth) -> Result<Pid, Failure> {
     }
 }
 
-fn become_main(birth: &Birth) -> Result<Infallible, Failure> {
+fn become_main(birth: &Birth, program: &Executable) -> Result<Infallible, Failure> {
     // A session of its own, so that the process group of pid 1 is not the function's to signal.
     step("start session", rustix::process::setsid())?;
     step("reset signals", sys::reset_signals())?;
-    step("enter working directory", rustix::process::chdir(&birth.program.cwd))?;
+    step("enter working directory", rustix::process::chdir(&program.cwd))?;
     let Stdio { null, output, channel, telemetry } = &birth.stdio;
     // The spawner keeps all real descriptors above these numbers, so no place is taken. The rest close on exec.
     for (descriptor, place) in [(null, 0), (output, 1), (output, 2), (channel, 3), (telemetry, 4)] {
@@ -150,10 +190,37 @@ fn become_main(birth: &Birth) -> Result<Infallible, Failure> {
     }
     // The filter comes last: from here on only exec and the report of its failure are needed.
     step("filter the function", seccomp::install(&birth.function_filter))?;
-    let path = birth.program.argv.first().cloned().unwrap_or_default();
-    let errno = sys::execve(&path, &birth.program.argv, &birth.program.env);
-    let reason = std::io::Error::from(errno).to_string();
+    let reason = std::io::Error::from(program.execute()).to_string();
+    let path = program.argv.first().cloned().unwrap_or_default();
     Err(Failure::Exec { path: path.to_string_lossy().into_owned(), reason })
+}
+
+/// Waits for the fork of a zygote that is to be the main process.
+fn await_fork(report: &OwnedFd) -> Result<Pid, Failure> {
+    let (mut main, mut running) = (None, false);
+    loop {
+        // Either of the two may be the first to say so.
+        if let (Some(main), true) = (main, running) {
+            return Ok(main);
+        }
+        let mut bytes = [0; REPORT_BYTES];
+        let read = rustix::io::retry_on_intr(|| rustix::io::read(report, &mut bytes));
+        if step("hear the fork", read)? != REPORT_BYTES {
+            let reason = "the zygote or its fork has ended".to_owned();
+            return Err(Failure::Fork { step: "wait for the fork".to_owned(), reason });
+        }
+        let [what, value] = [0, 4]
+            .map(|at| i32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]));
+        match what {
+            REPORT_FORKED => main = Pid::from_raw(value),
+            REPORT_RUNNING => running = true,
+            failed => {
+                let step = Step::name(failed - REPORT_FAILED).to_owned();
+                let reason = std::io::Error::from_raw_os_error(value).to_string();
+                return Err(Failure::Fork { step, reason });
+            }
+        }
+    }
 }
 
 /// Until the main process ends or one of those above us is gone.

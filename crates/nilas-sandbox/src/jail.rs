@@ -1,26 +1,30 @@
 //! Builds the jail around the calling process: what a sandbox can see and do.
 //!
-//! Runs in pid 1 of new namespaces, single-threaded, forked from the spawner. `build` is one flat list of steps; the
-//! order matters, and each step says why it comes now.
+//! Runs in pid 1 of new namespaces, single-threaded, forked from the spawner. `prepare` and `fit` are one flat list of
+//! steps, cut where it becomes known what the sandbox is for; the order matters, and each step says why it comes now.
+
+mod mounts;
 
 use std::fs;
 use std::io::Write;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::CWD;
 use rustix::mount::{
-    MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount,
-    mount_change, mount_remount, move_mount, open_tree, unmount,
+    MountFlags, MountPropagationFlags, UnmountFlags, mount_change, mount_remount, unmount,
 };
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, Signal};
 use rustix::thread::CapabilitySet;
 
+pub(crate) use mounts::{OpenedMount, PlannedMount, open_mounts};
+
+use mounts::{attach, bind_proc, inside, make_symlink, mount_proc, mount_tmpfs, write_file};
+
 use crate::cgroup::processes_max;
 use crate::net;
-use crate::protocol::{self, Failure, Go};
+use crate::order::RESOURCES;
+use crate::protocol::{self, Failure, Go, Outfit};
 use crate::spec::Limits;
 use crate::sys;
 
@@ -28,9 +32,9 @@ use crate::sys;
 pub(crate) const INSIDE_UID: u32 = 993;
 pub(crate) const INSIDE_GID: u32 = 990;
 
-/// Where the new root is put together. Only this mount namespace sees it there, and only until the pivot; any
-/// directory that every Linux has would do, since the sources are opened before it is covered.
-const NEW_ROOT: &str = "/tmp";
+/// Where the new root is put together. Only this mount namespace sees it there, and only until the pivot. A directory
+/// that every Linux has, and below which no source of a mount lies: those are opened while it is covered.
+const NEW_ROOT: &str = "/sys";
 /// Shared memory, bytes: enough for semaphores and queues. It is part of the cgroup's slack.
 const SHM_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes of `/tmp` that buy one inode. An inode costs kernel memory that the size does not count.
@@ -48,11 +52,6 @@ const SIGNALS_QUEUED_MAX: u64 = 4_096;
 const INOTIFY_LIMITS: [(&str, &str); 2] =
     [("/proc/sys/user/max_inotify_instances", "8"), ("/proc/sys/user/max_inotify_watches", "8192")];
 
-const MOUNT_ATTR_RDONLY: u64 = 1;
-const MOUNT_ATTR_NOSUID: u64 = 2;
-const MOUNT_ATTR_NODEV: u64 = 4;
-const MOUNT_ATTR_NOEXEC: u64 = 8;
-
 /// A step of the jail that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{step}: {reason}")]
@@ -67,32 +66,15 @@ impl From<StepError> for Failure {
     }
 }
 
-/// What to build. Made by the spawner before the fork.
+/// What all jails of a host have in common. Made by the spawner before the fork.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    pub(crate) limits: Limits,
-    pub(crate) listeners: Vec<u16>,
     pub(crate) mounts: Vec<PlannedMount>,
     pub(crate) symlinks: Vec<(PathBuf, PathBuf)>,
     /// Generated files: path and contents.
     pub(crate) files: Vec<(PathBuf, String)>,
     /// Whether a range of ids is mapped, 0 among them, or only the function's own.
     pub(crate) id_range: bool,
-}
-
-#[derive(Debug)]
-pub(crate) struct PlannedMount {
-    pub(crate) sources: Vec<PathBuf>,
-    pub(crate) target: PathBuf,
-    pub(crate) device: bool,
-}
-
-/// A planned mount whose sources are held as detached mounts, attributes set.
-#[derive(Debug)]
-pub(crate) struct OpenedMount {
-    trees: Vec<OwnedFd>,
-    target: PathBuf,
-    is_dir: bool,
 }
 
 /// Descriptors a jail is built with, all opened by the spawner.
@@ -105,14 +87,8 @@ pub(crate) struct Tools {
     pub(crate) status: OwnedFd,
 }
 
-impl OpenedMount {
-    pub(crate) fn descriptors(&self) -> impl Iterator<Item = RawFd> {
-        self.trees.iter().map(AsRawFd::as_raw_fd)
-    }
-}
-
-/// Builds the jail around the calling process; gives the listening sockets.
-pub(crate) fn build(plan: &Plan, tools: &mut Tools) -> Result<Vec<OwnedFd>, StepError> {
+/// Builds all of the jail around the calling process that is the same for every sandbox.
+pub(crate) fn prepare(plan: &Plan, tools: &mut Tools) -> Result<(), StepError> {
     // Groups first: whatever is allocated from here on counts.
     for door in &mut tools.cgroup_doors {
         step("enter cgroup", door.write_all(b"0"))?;
@@ -120,7 +96,7 @@ pub(crate) fn build(plan: &Plan, tools: &mut Tools) -> Result<Vec<OwnedFd>, Step
     // Now that the groups are final, so that the sandbox sees them as its root.
     step("unshare cgroup namespace", sys::unshare_cgroup())?;
     // Ids mean nothing before the spawner has written the maps; files made now would belong to nobody.
-    wait_for(Go::Mapped, &tools.status)?;
+    wait_for(&Go::Mapped, &tools.status)?;
     // Become the namespace's root while there is set-up to do. Without a range the only mapped id is ours already.
     if plan.id_range {
         step("drop groups", rustix::thread::set_thread_groups(&[]))?;
@@ -134,39 +110,47 @@ pub(crate) fn build(plan: &Plan, tools: &mut Tools) -> Result<Vec<OwnedFd>, Step
         }
     }
     step("set hostname", rustix::system::sethostname(b"localhost"))?;
-    // Before any mount, so that none of ours shows outside, and none of the host's arrives later.
-    step(
-        "make mounts private",
-        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC),
-    )?;
-    // Sources before the new root covers anything they may lie under.
-    let mounts = match tools.mounts.take() {
-        Some(mounts) => mounts,
-        None => open_mounts(&plan.mounts)?,
-    };
     let root = Path::new(NEW_ROOT);
-    mount_tmpfs("mount new root", root, "size=1m,nr_inodes=4096,mode=755")?;
+    make_root(root, plan, tools.mounts.take())?;
+    let shm = root.join("dev/shm");
+    step("make /dev/shm", fs::create_dir_all(&shm))?;
+    mount_tmpfs("mount /dev/shm", &shm, &format!("size={SHM_BYTES},nr_inodes=1024,mode=1777"))?;
+    step("make /tmp", fs::create_dir_all(root.join("tmp")))?;
+    // While the host's proc is still in sight: the kernel gives a new one only to who can see one.
+    mount_proc(root)?;
+    step("bring loopback up", net::loopback_up())
+}
+
+/// Makes a prepared jail the one of a certain sandbox, and gives up every right; gives the listening sockets.
+///
+/// `trees` are the sources of the outfit's mounts, if the spawner could open them.
+pub(crate) fn fit(
+    outfit: &Outfit,
+    trees: Vec<OwnedFd>,
+    id_range: bool,
+) -> Result<Vec<OwnedFd>, StepError> {
+    let root = Path::new(NEW_ROOT);
+    let mounts = if id_range {
+        OpenedMount::received(&outfit.mounts, trees)?
+    } else {
+        open_mounts(&outfit.mounts.iter().cloned().map(PlannedMount::from).collect::<Vec<_>>())?
+    };
     for (number, mount) in mounts.into_iter().enumerate() {
         attach(root, mount, number)?;
     }
-    for (path, contents) in &plan.files {
-        write_file(&inside(root, path), contents)?;
-    }
-    mount_own(root, &plan.limits)?;
-    // While the host's proc is still in sight: the kernel gives a new one only to who can see one.
-    mount_proc(root)?;
+    let inodes = (outfit.limits.tmp_bytes / TMP_BYTES_PER_INODE).max(TMP_INODES_MIN);
+    let tmp = format!("size={},nr_inodes={inodes},mode=1777", outfit.limits.tmp_bytes);
+    mount_tmpfs("mount /tmp", &root.join("tmp"), &tmp)?;
     // Links after mounts: a mount must not be led astray by one.
-    for (path, target) in &plan.symlinks {
+    for (path, target) in &outfit.symlinks {
         make_symlink(&inside(root, path), target)?;
     }
     // Nothing more to create in the root itself.
-    let read_only = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
-    step("make root read-only", mount_remount(root, read_only, c""))?;
-    pivot(root)?;
+    enter_root(root)?;
     // Sockets while there are capabilities over the network namespace.
-    let listeners = open_listeners(&plan.listeners)?;
-    set_limits(&plan.limits)?;
-    drop_everything(plan.id_range)?;
+    let listeners = open_listeners(&outfit.listeners)?;
+    set_limits(&outfit.limits)?;
+    drop_everything(id_range)?;
     // Last of all, since changing ids clears it: if the spawner dies, so do we, frozen or not.
     step(
         "set parent death signal",
@@ -175,146 +159,50 @@ pub(crate) fn build(plan: &Plan, tools: &mut Tools) -> Result<Vec<OwnedFd>, Step
     Ok(listeners)
 }
 
-/// Takes hold of the sources of `planned` as seen by the caller.
-///
-/// A privileged spawner does this itself, since the sandbox's ids may not walk the way to the sources.
-pub(crate) fn open_mounts(planned: &[PlannedMount]) -> Result<Vec<OpenedMount>, StepError> {
-    planned.iter().map(open_mount).collect()
+/// The view of a zygote, which lives in no sandbox: the same files at the same places, so that what it loads now is
+/// what its forks would load.
+pub(crate) fn build_for_zygote(
+    plan: &Plan,
+    mounts: Option<Vec<OpenedMount>>,
+) -> Result<(), StepError> {
+    let root = Path::new(NEW_ROOT);
+    make_root(root, plan, mounts)?;
+    let tmp = root.join("tmp");
+    step("make /tmp", fs::create_dir_all(&tmp))?;
+    mount_tmpfs("mount /tmp", &tmp, "size=16m,nr_inodes=1024,mode=1777")?;
+    bind_proc(root)?;
+    enter_root(root)
 }
 
-fn open_mount(planned: &PlannedMount) -> Result<OpenedMount, StepError> {
-    let name = format!("mount {}", planned.target.display());
-    let Some(last) = planned.sources.last() else {
-        return Err(StepError { step: name, reason: "no source".to_owned() });
-    };
-    let is_dir = step(&format!("{name}: look at {}", last.display()), fs::metadata(last))?.is_dir();
-    // Files cannot be merged; the last one is the top.
-    let sources = if is_dir { &planned.sources[..] } else { std::slice::from_ref(last) };
-    let attributes = match planned.device {
-        true => MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
-        false => MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV,
-    };
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_RECURSIVE;
-    let mut trees = Vec::new();
-    for source in sources {
-        let tree =
-            step(&format!("{name}: open {}", source.display()), open_tree(CWD, source, flags))?;
-        step(
-            &format!("{name}: set attributes"),
-            sys::mount_setattr(tree.as_fd(), attributes, true),
-        )?;
-        trees.push(tree);
-    }
-    Ok(OpenedMount { trees, target: planned.target.clone(), is_dir })
-}
-
-fn attach(root: &Path, opened: OpenedMount, number: usize) -> Result<(), StepError> {
-    let name = format!("mount {}", opened.target.display());
-    let target = inside(root, &opened.target);
-    if !opened.is_dir {
-        write_file(&target, "")?;
-    } else {
-        step(&name, fs::create_dir_all(&target))?;
-    }
-    if let [tree] = &opened.trees[..] {
-        return step(&name, move_tree(tree, &target));
-    }
-    // Several sources: an overlay of them. It takes lower layers by path only, so each gets one for a moment.
-    let mut layers = Vec::new();
-    for (layer, tree) in opened.trees.iter().enumerate() {
-        let path = root.join(format!(".layer-{number}-{layer}"));
-        step(&name, fs::create_dir(&path))?;
-        step(&name, move_tree(tree, &path))?;
-        layers.push(path);
-    }
-    // The overlay lists its layers top first.
-    let lower: Vec<String> = layers.iter().rev().map(|path| path.display().to_string()).collect();
-    let options = format!("lowerdir={}", lower.join(":"));
-    let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
-    let options = step(&name, std::ffi::CString::new(options))?;
+/// Puts a new root together at `root`: the plan's mounts, files and links.
+fn make_root(root: &Path, plan: &Plan, mounts: Option<Vec<OpenedMount>>) -> Result<(), StepError> {
+    // Before any mount, so that none of ours shows outside, and none of the host's arrives later.
     step(
-        &format!("{name}: merge"),
-        mount("overlay", &target, "overlay", flags, options.as_c_str()),
+        "make mounts private",
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC),
     )?;
-    for path in layers {
-        step(&name, unmount(&path, UnmountFlags::DETACH))?;
-        step(&name, fs::remove_dir(&path))?;
+    // Sources before the new root covers anything they may lie under.
+    let mounts = match mounts {
+        Some(mounts) => mounts,
+        None => open_mounts(&plan.mounts)?,
+    };
+    mount_tmpfs("mount new root", root, "size=1m,nr_inodes=4096,mode=755")?;
+    for (number, mount) in mounts.into_iter().enumerate() {
+        attach(root, mount, number)?;
+    }
+    for (path, contents) in &plan.files {
+        write_file(&inside(root, path), contents)?;
+    }
+    for (path, target) in &plan.symlinks {
+        make_symlink(&inside(root, path), target)?;
     }
     Ok(())
 }
 
-fn move_tree(tree: &OwnedFd, target: &Path) -> rustix::io::Result<()> {
-    move_mount(tree, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-}
-
-/// File systems of the sandbox's own: what a function may write to.
-fn mount_own(root: &Path, limits: &Limits) -> Result<(), StepError> {
-    let shm = root.join("dev/shm");
-    step("make /dev/shm", fs::create_dir_all(&shm))?;
-    mount_tmpfs("mount /dev/shm", &shm, &format!("size={SHM_BYTES},nr_inodes=1024,mode=1777"))?;
-    let tmp = root.join("tmp");
-    step("make /tmp", fs::create_dir_all(&tmp))?;
-    let inodes = (limits.tmp_bytes / TMP_BYTES_PER_INODE).max(TMP_INODES_MIN);
-    mount_tmpfs(
-        "mount /tmp",
-        &tmp,
-        &format!("size={},nr_inodes={inodes},mode=1777", limits.tmp_bytes),
-    )
-}
-
-fn mount_tmpfs(name: &str, target: &Path, options: &str) -> Result<(), StepError> {
-    let options = step(name, std::ffi::CString::new(options))?;
-    step(
-        name,
-        mount("tmpfs", target, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, options.as_c_str()),
-    )
-}
-
-/// Entries of `/proc` that tell about the machine or steer it. They take root, which nobody here is; hidden all the same.
-const PROC_FILES_HIDDEN: [&str; 8] = [
-    "kcore",
-    "keys",
-    "key-users",
-    "kmsg",
-    "kallsyms",
-    "sched_debug",
-    "sysrq-trigger",
-    "timer_list",
-];
-const PROC_DIRS_HIDDEN: [&str; 6] = ["acpi", "bus", "driver", "fs", "irq", "scsi"];
-
-fn mount_proc(root: &Path) -> Result<(), StepError> {
-    let proc = root.join("proc");
-    step("make /proc", fs::create_dir_all(&proc))?;
-    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    step("mount /proc", mount("proc", &proc, "proc", flags, None))?;
-    let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    for name in PROC_FILES_HIDDEN {
-        let target = proc.join(name);
-        if target.exists() {
-            let null = step("hide in /proc", open_tree(CWD, root.join("dev/null"), clone))?;
-            step(&format!("hide /proc/{name}"), move_tree(&null, &target))?;
-        }
-    }
-    for name in PROC_DIRS_HIDDEN {
-        let target = proc.join(name);
-        if target.exists() {
-            let flags = flags | MountFlags::RDONLY;
-            let options = c"size=4k,nr_inodes=2,mode=555";
-            step(&format!("hide /proc/{name}"), mount("tmpfs", &target, "tmpfs", flags, options))?;
-        }
-    }
-    let sys = proc.join("sys");
-    let tree = step("make /proc/sys read-only", open_tree(CWD, &sys, clone))?;
-    let attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-    step("make /proc/sys read-only", sys::mount_setattr(tree.as_fd(), attributes, false))?;
-    step("make /proc/sys read-only", move_tree(&tree, &sys))
-}
-
-/// Makes `root` the root and lets go of the old one.
-fn pivot(root: &Path) -> Result<(), StepError> {
+/// Makes `root`, read-only from now on, the root and lets go of the old one.
+fn enter_root(root: &Path) -> Result<(), StepError> {
+    let read_only = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+    step("make root read-only", mount_remount(root, read_only, c""))?;
     step("enter new root", rustix::process::chdir(root))?;
     // Both arguments the same: the old root ends up on top of the new one, to be taken off there.
     step("pivot root", rustix::process::pivot_root(".", "."))?;
@@ -325,7 +213,6 @@ fn pivot(root: &Path) -> Result<(), StepError> {
 fn open_listeners(ports: &[u16]) -> Result<Vec<OwnedFd>, StepError> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = || rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None);
-    step("bring loopback up", net::loopback_up())?;
     let mut listeners = Vec::new();
     for port in ports {
         let name = format!("listen on port {port}");
@@ -339,8 +226,9 @@ fn open_listeners(ports: &[u16]) -> Result<Vec<OwnedFd>, StepError> {
     Ok(listeners)
 }
 
-fn set_limits(limits: &Limits) -> Result<(), StepError> {
-    let wanted = [
+/// What the kernel limits per process, soft and hard alike.
+pub(crate) fn resource_limits(limits: &Limits) -> [(Resource, u64); RESOURCES] {
+    [
         (Resource::Nofile, limits.files),
         // Counted per user namespace since Linux 5.14, so it bounds this sandbox alone, with or without a pids cgroup.
         (Resource::Nproc, u64::from(processes_max(limits))),
@@ -350,8 +238,11 @@ fn set_limits(limits: &Limits) -> Result<(), StepError> {
         (Resource::Sigpending, SIGNALS_QUEUED_MAX),
         (Resource::Memlock, MEMLOCK_BYTES),
         (Resource::Stack, STACK_BYTES),
-    ];
-    for (resource, value) in wanted {
+    ]
+}
+
+fn set_limits(limits: &Limits) -> Result<(), StepError> {
+    for (resource, value) in resource_limits(limits) {
         // The host's hard limit cannot be raised from in here.
         let hard = rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX);
         let value = Some(value.min(hard));
@@ -378,7 +269,12 @@ fn drop_everything(id_range: bool) -> Result<(), StepError> {
 }
 
 pub(crate) fn drop_bounding_set() -> Result<(), StepError> {
-    for bit in 0..u64::BITS {
+    keep_in_bounding_set(CapabilitySet::empty())
+}
+
+/// Nothing executed later can have more than `kept`.
+pub(crate) fn keep_in_bounding_set(kept: CapabilitySet) -> Result<(), StepError> {
+    for bit in (0..u64::BITS).filter(|bit| kept.bits() & (1 << bit) == 0) {
         match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(
             1 << bit,
         )) {
@@ -401,16 +297,22 @@ pub(crate) fn drop_capabilities() -> Result<(), StepError> {
     step("drop capabilities", rustix::thread::set_capabilities(None, none))
 }
 
-pub(crate) fn wait_for(wanted: Go, status: &OwnedFd) -> Result<(), StepError> {
+pub(crate) fn wait_for(wanted: &Go, status: &OwnedFd) -> Result<(), StepError> {
     let (go, _) =
         step("wait for the spawner", protocol::receive::<Go>(status, RecvFlags::empty()))?;
-    if go == wanted {
-        return Ok(());
+    if go == *wanted { Ok(()) } else { Err(unexpected(&go)) }
+}
+
+/// Waits, as an empty shell does, for what the sandbox is to be.
+pub(crate) fn wait_for_outfit(status: &OwnedFd) -> Result<(Outfit, Vec<OwnedFd>), StepError> {
+    match step("wait for the spawner", protocol::receive::<Go>(status, RecvFlags::empty()))? {
+        (Go::Fit(outfit), trees) => Ok((outfit, trees)),
+        (other, _) => Err(unexpected(&other)),
     }
-    Err(StepError {
-        step: "wait for the spawner".to_owned(),
-        reason: format!("{go:?} instead of {wanted:?}"),
-    })
+}
+
+fn unexpected(go: &Go) -> StepError {
+    StepError { step: "wait for the spawner".to_owned(), reason: format!("unexpected {go:?}") }
 }
 
 /// Names the step in the error.
@@ -419,25 +321,4 @@ pub(crate) fn step<T, E: std::fmt::Display>(
     result: Result<T, E>,
 ) -> Result<T, StepError> {
     result.map_err(|error| StepError { step: name.to_owned(), reason: error.to_string() })
-}
-
-fn inside(root: &Path, path: &Path) -> PathBuf {
-    root.join(path.strip_prefix("/").unwrap_or(path))
-}
-
-fn write_file(path: &Path, contents: &str) -> Result<(), StepError> {
-    let name = format!("make {}", path.display());
-    if let Some(parent) = path.parent() {
-        step(&name, fs::create_dir_all(parent))?;
-    }
-    step(&name, fs::write(path, contents))?;
-    step(&name, fs::set_permissions(path, fs::Permissions::from_mode(0o644)))
-}
-
-fn make_symlink(path: &Path, target: &Path) -> Result<(), StepError> {
-    let name = format!("link {}", path.display());
-    if let Some(parent) = path.parent() {
-        step(&name, fs::create_dir_all(parent))?;
-    }
-    step(&name, symlink(target, path))
 }

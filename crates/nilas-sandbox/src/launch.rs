@@ -28,7 +28,7 @@ use crate::memory::{GroupStat, MemoryGauge};
 use crate::net::Subnet;
 use crate::protocol::{self, Event, Failure, Part, ProtocolError, Request};
 use crate::spawner::SERVER_DESCRIPTOR;
-use crate::spec::{Limits, Sandbox, SandboxSpec, StartError, Started};
+use crate::spec::{Limits, Outbound, Sandbox, SandboxSpec, StartError, Started, Zygote};
 use crate::sys;
 
 /// The argument by which the binary knows that it is the spawner.
@@ -47,6 +47,8 @@ pub struct SandboxConfig {
     pub subnet: Option<Subnet>,
     /// Ports that sandboxes reach on no machine.
     pub closed_ports: Vec<u16>,
+    /// Keep a few empty sandboxes with this network ready. None keeps none.
+    pub shells: Option<Outbound>,
     /// A file that the spawner keeps locked until it has cleaned up, so that the next one of the same name, started
     /// after a crash of the server, waits for that. None where nobody else uses the name.
     pub lock: Option<PathBuf>,
@@ -111,6 +113,7 @@ impl SandboxConfig {
             network_prefix: format!("n{:05x}", hash & 0xf_ffff),
             subnet: None,
             closed_ports: Vec::new(),
+            shells: None,
             lock: None,
         }
     }
@@ -198,7 +201,7 @@ impl LinuxSandbox {
             state.starting.insert(token, Starting { id: id.clone(), limits, answer });
             token
         };
-        let request = Request::Start { token, spec };
+        let request = Request::Start { token, spec: Box::new(spec) };
         if let Err(error) = self.send(&request).await {
             self.link.state().starting.remove(&token);
             return Err(match error {
@@ -243,7 +246,22 @@ impl Sandbox for LinuxSandbox {
         &self,
         spec: SandboxSpec,
     ) -> Pin<Box<dyn Future<Output = Result<Started, StartError>> + Send + '_>> {
-        Box::pin(self.start_one(spec))
+        Box::pin(async move {
+            let plain = spec.zygote.is_some().then(|| SandboxSpec { zygote: None, ..spec.clone() });
+            match (self.start_one(spec).await, plain) {
+                (Err(error @ StartError::Fork { .. }), Some(plain)) => {
+                    tracing::warn!(%error, "fork of a zygote failed; starting plainly");
+                    self.start_one(plain).await
+                }
+                (result, _) => result,
+            }
+        })
+    }
+
+    fn warm(&self, zygote: &Zygote) {
+        // Where the spawner is busy or gone, the first start asks again.
+        let request = Request::Warm(zygote.clone());
+        drop(protocol::send(&self.link.socket, &request, &[], SendFlags::DONTWAIT));
     }
 }
 
@@ -277,9 +295,10 @@ impl Link {
 
     fn heed(&self, event: Event, descriptors: Vec<OwnedFd>) {
         match event {
-            Event::Started { token, init_pid, parts } => {
+            Event::Started { token, init_pid, forked, parts } => {
                 let Some(starting) = self.state().starting.remove(&token) else { return };
                 let answer = self.take_over(token, &starting, init_pid, parts, descriptors);
+                let answer = answer.map(|started| Started { forked, ..started });
                 // Nobody waits any more: dropping the handle in the answer kills the sandbox.
                 drop(starting.answer.send(answer));
             }
@@ -345,7 +364,7 @@ impl Link {
         self.guard.add(&sandboxed);
         self.state().running.insert(token, Arc::clone(&sandboxed));
         let control = Arc::new(LinuxControl { sandboxed, guard: Arc::clone(&self.guard) });
-        Ok(Started { control, channel, telemetry, output, listeners })
+        Ok(Started { control, channel, telemetry, output, listeners, forked: false })
     }
 
     /// Without a spawner there are no sandboxes: the kernel has ended their first processes with it.
@@ -369,6 +388,7 @@ fn start_error(id: String, failure: Failure) -> StartError {
     match failure {
         Failure::Step { step, reason } => StartError::Step { id, step, reason },
         Failure::Exec { path, reason } => StartError::Exec { path, reason },
+        Failure::Fork { step, reason } => StartError::Fork { id, step, reason },
         Failure::Full { live } => StartError::Full { live },
     }
 }

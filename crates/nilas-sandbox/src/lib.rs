@@ -16,6 +16,9 @@ mod jail;
 mod launch;
 mod memory;
 mod net;
+#[path = "../../../runtimes/fork/src/order.rs"]
+#[expect(dead_code, reason = "the other half is the zygote's")]
+mod order;
 mod privileges;
 mod probe;
 mod protocol;
@@ -36,4 +39,5 @@ pub use privileges::{PrivilegeError, drop_privileges};
 pub use spawner::spawner_main;
 pub use spec::{
     Control, Exit, Limits, Outbound, ReadOnlyMount, Sandbox, SandboxSpec, StartError, Started,
+    Zygote,
 };

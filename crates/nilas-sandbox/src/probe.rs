@@ -81,7 +81,7 @@ fn try_namespaces(privileged: bool) -> Result<(), StepError> {
 }
 
 fn try_mounts(spawner: &std::os::fd::OwnedFd, privileged: bool) -> Result<(), StepError> {
-    jail::wait_for(Go::Mapped, spawner)?;
+    jail::wait_for(&Go::Mapped, spawner)?;
     if privileged {
         step("become root inside", sys::set_process_ids(0, 0))?;
     }

@@ -6,6 +6,7 @@
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use rustix::io::Errno;
 use rustix::net::{
@@ -17,14 +18,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
 use crate::launch::SandboxConfig;
-use crate::spec::{Exit, SandboxSpec};
+use crate::spec::{Exit, Limits, ReadOnlyMount, SandboxSpec, Zygote};
 
 /// Largest message, bytes. Well under the kernel's default socket buffer of 212,992, which bounds a packet.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 128 * 1024;
 /// Most listeners of one sandbox.
 pub(crate) const LISTENERS_MAX: usize = 16;
-/// Most descriptors with one message: `Event::Started` with all its parts.
-const DESCRIPTORS_MAX: usize = LISTENERS_MAX + 16;
+/// Most mounted trees of one sandbox.
+pub(crate) const TREES_MAX: usize = 32;
+/// Most descriptors with one message: `Event::Started` with all its parts, `Go::Fit` with all its trees.
+const DESCRIPTORS_MAX: usize = 32;
+const _: () = assert!(LISTENERS_MAX + 16 <= DESCRIPTORS_MAX && TREES_MAX <= DESCRIPTORS_MAX);
 
 /// Server to spawner.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,8 +37,10 @@ pub(crate) enum Request {
     Configure(SandboxConfig),
     Start {
         token: u64,
-        spec: SandboxSpec,
+        spec: Box<SandboxSpec>,
     },
+    /// Boot it, if it is not.
+    Warm(Zygote),
     /// The slow way to kill, for hosts without `cgroup.kill`.
     Kill {
         token: u64,
@@ -61,6 +67,8 @@ pub(crate) enum Event {
     Started {
         token: u64,
         init_pid: i32,
+        /// From the spec's zygote.
+        forked: bool,
         parts: Vec<Part>,
     },
     Failed {
@@ -104,26 +112,63 @@ pub(crate) enum Part {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Failure {
-    Step { step: String, reason: String },
-    Exec { path: String, reason: String },
-    Full { live: u32 },
+    Step {
+        step: String,
+        reason: String,
+    },
+    Exec {
+        path: String,
+        reason: String,
+    },
+    /// The zygote, or a fork of it; executing the program may do.
+    Fork {
+        step: String,
+        reason: String,
+    },
+    Full {
+        live: u32,
+    },
 }
 
 /// Spawner to pid 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Go {
     /// The id maps are written: ids mean something now.
     Mapped,
+    /// What this sandbox is for. Where the spawner has opened the mounts' sources, their trees come along.
+    Fit(Outfit),
     /// The network is attached: the function may run.
     Run,
+}
+
+/// What makes a sandbox of an empty shell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Outfit {
+    pub(crate) limits: Limits,
+    pub(crate) listeners: Vec<u16>,
+    /// Outer ones before those below them.
+    pub(crate) mounts: Vec<ReadOnlyMount>,
+    pub(crate) symlinks: Vec<(PathBuf, PathBuf)>,
+    /// What to execute; none if the main process is forked from a zygote.
+    pub(crate) program: Option<Program>,
+}
+
+/// What pid 1 executes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Program {
+    pub(crate) argv: Vec<String>,
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) cwd: PathBuf,
 }
 
 /// Pid 1 to spawner.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromInit {
+    /// All is done that can be done without knowing what for.
+    Prepared,
     /// The jail stands; one descriptor per listener comes along.
     Jailed,
-    /// The executable has been started.
+    /// The executable has been started, or the fork has arrived.
     Running,
     Failed(Failure),
     /// The main process ended.
@@ -179,7 +224,16 @@ pub(crate) fn send<T: Serialize>(
     descriptors: &[BorrowedFd<'_>],
     flags: SendFlags,
 ) -> Result<(), ProtocolError> {
-    let bytes = serde_json::to_vec(message)?;
+    send_bytes(socket, &serde_json::to_vec(message)?, descriptors, flags)
+}
+
+/// `send` for a message that has its bytes already.
+pub(crate) fn send_bytes(
+    socket: &OwnedFd,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+    flags: SendFlags,
+) -> Result<(), ProtocolError> {
     if bytes.len() > MESSAGE_BYTES_MAX {
         return Err(ProtocolError::TooLarge(bytes.len()));
     }
@@ -189,7 +243,7 @@ pub(crate) fn send<T: Serialize>(
         return Err(ProtocolError::TooLarge(descriptors.len()));
     }
     let flags = flags | SendFlags::NOSIGNAL;
-    match retry(|| rustix::net::sendmsg(socket, &[IoSlice::new(&bytes)], &mut ancillary, flags)) {
+    match retry(|| rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, flags)) {
         Ok(_) => Ok(()),
         Err(Errno::PIPE | Errno::CONNRESET) => Err(ProtocolError::Closed),
         Err(error) => Err(error.into()),
@@ -201,6 +255,19 @@ pub(crate) fn receive<T: DeserializeOwned>(
     socket: &OwnedFd,
     flags: RecvFlags,
 ) -> Result<(T, Vec<OwnedFd>), ProtocolError> {
+    let (bytes, descriptors) = receive_packet(socket, flags)?;
+    Ok((serde_json::from_slice(&bytes)?, descriptors))
+}
+
+/// `receive` for a message that is only bytes.
+pub(crate) fn receive_bytes(socket: &OwnedFd, flags: RecvFlags) -> Result<Vec<u8>, ProtocolError> {
+    receive_packet(socket, flags).map(|(bytes, _)| bytes)
+}
+
+fn receive_packet(
+    socket: &OwnedFd,
+    flags: RecvFlags,
+) -> Result<(Vec<u8>, Vec<OwnedFd>), ProtocolError> {
     let mut bytes = vec![0; MESSAGE_BYTES_MAX];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -223,11 +290,12 @@ pub(crate) fn receive<T: DeserializeOwned>(
             descriptors.extend(rights);
         }
     }
-    // Messages are JSON and never empty, so an empty packet is the end.
+    // Messages are never empty, so an empty packet is the end.
     if received.bytes == 0 {
         return Err(ProtocolError::Closed);
     }
-    Ok((serde_json::from_slice(&bytes[..received.bytes])?, descriptors))
+    bytes.truncate(received.bytes);
+    Ok((bytes, descriptors))
 }
 
 fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {

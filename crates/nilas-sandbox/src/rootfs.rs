@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::jail::{INSIDE_GID, INSIDE_UID, Plan, PlannedMount};
 use crate::net;
-use crate::spec::SandboxSpec;
+use crate::spec::ReadOnlyMount;
 
 /// Directories of the base system; on most hosts all but `/usr` are links into it.
 const SYSTEM_DIRS: [&str; 9] = [
@@ -39,8 +39,8 @@ const DEVICE_LINKS: [(&str, &str); 4] = [
     ("/dev/stderr", "/proc/self/fd/2"),
 ];
 
-/// The whole plan for `spec` on this host, as the host is now.
-pub(crate) fn plan(spec: SandboxSpec, id_range: bool) -> Plan {
+/// What all sandboxes have in common on this host, as the host is now.
+pub(crate) fn plan(id_range: bool) -> Plan {
     let mut mounts = Vec::new();
     let mut symlinks = Vec::new();
     for path in SYSTEM_DIRS.into_iter().chain(ETC).map(Path::new) {
@@ -51,24 +51,14 @@ pub(crate) fn plan(spec: SandboxSpec, id_range: bool) -> Plan {
         }
     }
     mounts.extend(DEVICES.into_iter().map(|device| same_place(Path::new(device), true)));
-    let mut own: Vec<PlannedMount> = spec
-        .mounts
-        .into_iter()
-        .map(|mount| PlannedMount { sources: mount.sources, target: mount.target, device: false })
-        .collect();
-    // A mount below another needs the outer one first.
-    own.sort_by_key(|mount| mount.target.components().count());
-    mounts.extend(own);
     symlinks.extend(DEVICE_LINKS.map(|(path, target)| (path.into(), target.into())));
-    symlinks.extend(spec.symlinks);
-    Plan {
-        limits: spec.limits,
-        listeners: spec.listeners,
-        mounts,
-        symlinks,
-        files: etc_files(),
-        id_range,
-    }
+    Plan { mounts, symlinks, files: etc_files(), id_range }
+}
+
+/// The mounts of one sandbox, in the order to make them: a mount below another needs the outer one first.
+pub(crate) fn in_order(mut mounts: Vec<ReadOnlyMount>) -> Vec<ReadOnlyMount> {
+    mounts.sort_by_key(|mount| mount.target.components().count());
+    mounts
 }
 
 fn same_place(path: &Path, device: bool) -> PlannedMount {

@@ -25,6 +25,18 @@ pub(crate) struct Filter {
     programs: Vec<BpfProgram>,
 }
 
+impl Filter {
+    /// The programs as the kernel takes them.
+    pub(crate) fn bytes(&self) -> Vec<Vec<u8>> {
+        let instruction = |filter: &seccompiler::sock_filter| {
+            let [code_low, code_high] = filter.code.to_ne_bytes();
+            let [a, b, c, d] = filter.k.to_ne_bytes();
+            [code_low, code_high, filter.jt, filter.jf, a, b, c, d]
+        };
+        self.programs.iter().map(|program| program.iter().flat_map(instruction).collect()).collect()
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FilterError {
     #[error("filter data of role {role}: {source}")]

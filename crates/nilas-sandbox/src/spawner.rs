@@ -3,9 +3,12 @@
 //! It is this binary executed anew, single-threaded, so that it may fork. It knows a handful of typed requests and
 //! answers only its server. When the server is gone it kills every sandbox, cleans up and ends.
 
+mod end;
+mod shell;
 mod start;
+mod zygote;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -14,19 +17,22 @@ use rustix::event::{Timespec, epoll};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
-use rustix::process::{Pid, Resource, Rlimit, Signal, WaitOptions};
+use rustix::process::{Pid, Resource, Rlimit, Signal};
 use rustix::thread::CapabilitySet;
 
-pub(crate) use start::write_id_maps;
+pub(crate) use shell::write_id_maps;
+
+use shell::{ForkTools, Stock};
+use zygote::{Host, ZygoteId, Zygotes};
 
 use crate::cgroup::{Cgroup, Layout};
 use crate::jail::{self, StepError, step};
 use crate::launch::SandboxConfig;
-use crate::net::{Attachment, HostNetwork, NetConfig, NetError};
+use crate::net::{Attachment, HostNetwork, NetConfig};
 use crate::probe;
-use crate::protocol::{self, Event, Failure, FromInit, Go, Part, ProtocolError, Request};
+use crate::protocol::{self, Event, Failure, FromInit, Part, Program, ProtocolError, Request};
 use crate::seccomp::{self, Filter, Role};
-use crate::spec::Exit;
+use crate::spec::{Limits, Outbound, SandboxSpec, Zygote};
 use crate::sys;
 
 /// The descriptor the server's socket is inherited as.
@@ -36,9 +42,9 @@ const SLOTS_MAX: u32 = 4_096;
 /// How long a network may take, once the jail stands.
 const NETWORK_WAIT: Duration = Duration::from_secs(5);
 /// How often to look for it meanwhile.
-const NETWORK_LOOK_MS: i64 = 1;
+const NETWORK_LOOK: Duration = Duration::from_millis(1);
 /// Groups empty a moment after their last process has been reaped; then they can be removed.
-const RETIRE_RETRY_MS: i64 = 2;
+const RETIRE_RETRY: Duration = Duration::from_millis(2);
 const RETIRE_TRIES_MAX: u32 = 1_000;
 /// How long the spawner of a server that crashed may take to clean up.
 const PREDECESSOR_MS_MAX: u32 = 10_000;
@@ -56,6 +62,20 @@ struct Spawner {
     function_filter: Filter,
     init_filter: Filter,
     live: BTreeMap<u32, Live>,
+    /// Slots of `live` by what they wait for; none for those that run.
+    /// Shells ready to be fitted, the newest last.
+    shells: Vec<u32>,
+    /// Shells being made ahead.
+    preparing: BTreeSet<u32>,
+    /// From a request to its answer.
+    starting: BTreeSet<u32>,
+    /// Pid 1 has closed its connection, and is about to be reaped.
+    ending: BTreeSet<u32>,
+    next_slot: u32,
+    /// Number of shells made, which names their groups.
+    serial: u64,
+    stock: Stock,
+    zygotes: Zygotes,
     retiring: Vec<(Cgroup, u32)>,
     /// Held to the end: see `SandboxConfig::lock`.
     _alone: Option<OwnedFd>,
@@ -64,17 +84,40 @@ struct Spawner {
 /// A sandbox from its fork to the reaping of its pid 1.
 #[derive(Debug)]
 struct Live {
-    token: u64,
+    /// The request it is for; none for a shell.
+    token: Option<u64>,
     pid: Pid,
     status: OwnedFd,
     cgroup: Cgroup,
     attachment: Option<Attachment>,
-    /// The jail stands since then, and waits for its network.
-    jailed_at: Option<Instant>,
+    outbound: Outbound,
+    stage: Stage,
+    /// What to fit it for once it is prepared.
+    wanted: Option<Box<SandboxSpec>>,
     /// What the server gets when the sandbox runs; none once it has got it.
     parts: Option<Parts>,
+    /// What a zygote needs; none once that has it, or if there is none.
+    tools: Option<ForkTools>,
+    /// What the fork is to be; none once it has been asked for.
+    fork: Option<(ZygoteId, Program, Limits)>,
+    forked: bool,
     failure: Option<Failure>,
     ended: Option<(Option<i32>, Option<i32>)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Preparing,
+    /// A shell that waits for its purpose.
+    Idle,
+    Fitted,
+    /// The jail stands since then, and waits for its network.
+    Jailed {
+        since: Instant,
+    },
+    Ready,
+    Released,
+    Running,
 }
 
 type Parts = Vec<(Part, OwnedFd)>;
@@ -82,6 +125,8 @@ type Parts = Vec<(Part, OwnedFd)>;
 const SERVER_KEY: u64 = 0;
 const CHILDREN_KEY: u64 = 1;
 const FIRST_SLOT_KEY: u64 = 2;
+const FIRST_ZYGOTE_KEY: u64 = 1 << 32;
+const _: () = assert!(FIRST_SLOT_KEY + (SLOTS_MAX as u64) < FIRST_ZYGOTE_KEY);
 
 /// The whole life of the spawner. The binary calls this first of all when its only argument is `__spawner`.
 pub fn spawner_main() -> ! {
@@ -134,6 +179,11 @@ fn begin() -> Result<Option<Spawner>, StepError> {
     }
 }
 
+/// The spawner's only clock; nothing it decides by it reaches a sandbox.
+fn now() -> Instant {
+    Instant::now()
+}
+
 fn tell(server: &OwnedFd, event: &Event) {
     // If the server is gone, the next wait says so.
     drop(protocol::send(server, event, &[], SendFlags::empty()));
@@ -174,10 +224,18 @@ impl Spawner {
             sets.effective
                 .contains(CapabilitySet::SYS_ADMIN | CapabilitySet::SETUID | CapabilitySet::SETGID)
         });
-        let privileged = capable && probe::namespaces(true).ok;
+        let mut namespaces = probe::namespaces(capable);
+        let privileged = capable && namespaces.ok;
+        if capable && !privileged {
+            namespaces = probe::namespaces(false);
+        }
+        // Without namespaces there is nothing to enter, and the server is told so.
+        if !privileged && namespaces.ok {
+            step("enter a user namespace", sys::enter_own_user_namespace())?;
+        }
         let alone = config.lock.as_deref().map(wait_for_predecessor).transpose()?;
         let layout = step("set up cgroups", Layout::set_up(&config.name, privileged))?;
-        let mut findings = vec![probe::namespaces(privileged), probe::ids(privileged)];
+        let mut findings = vec![namespaces, probe::ids(privileged)];
         findings.extend(layout.findings());
         tell(server, &Event::Ready { findings });
         let network = NetConfig {
@@ -203,6 +261,14 @@ impl Spawner {
             function_filter: step("compile filter", seccomp::compile(Role::Function))?,
             init_filter: step("compile filter", seccomp::compile(Role::Init))?,
             live: BTreeMap::new(),
+            shells: Vec::new(),
+            preparing: BTreeSet::new(),
+            starting: BTreeSet::new(),
+            ending: BTreeSet::new(),
+            next_slot: 0,
+            serial: 0,
+            stock: Stock::new(config.shells),
+            zygotes: Zygotes::default(),
             retiring: Vec::new(),
             _alone: alone,
         })
@@ -211,8 +277,10 @@ impl Spawner {
     /// Until the server is gone.
     fn serve(&mut self) {
         loop {
-            let timeout =
-                self.look_again_ms().map(|ms| Timespec { tv_sec: 0, tv_nsec: ms * 1_000_000 });
+            let timeout = self.look_again_in().map(|wait| Timespec {
+                tv_sec: wait.as_secs().cast_signed(),
+                tv_nsec: wait.subsec_nanos().into(),
+            });
             let mut events = Vec::with_capacity(64);
             match epoll::wait(
                 &self.epoll,
@@ -229,34 +297,36 @@ impl Spawner {
                             return;
                         }
                     }
-                    CHILDREN_KEY => self.reap(),
+                    CHILDREN_KEY => {
+                        sys::best_effort(rustix::io::read(&self.children, &mut [0; 1_024]));
+                    }
+                    key if key >= FIRST_ZYGOTE_KEY => {
+                        if let Some(reason) = self.zygotes.hear(key) {
+                            self.trouble("keep a zygote", reason);
+                        }
+                    }
                     key => self.hear(u32::try_from(key - FIRST_SLOT_KEY).unwrap_or(u32::MAX)),
                 }
             }
+            self.reap();
             self.release_jailed();
             self.retire();
+            if let Some(reason) = self.zygotes.check() {
+                self.trouble("boot a zygote", reason);
+            }
+            self.restock();
         }
     }
 
     /// When to go on although nothing has happened.
-    fn look_again_ms(&self) -> Option<i64> {
-        if self.live.values().any(|live| live.jailed_at.is_some()) {
-            return Some(NETWORK_LOOK_MS);
-        }
-        (!self.retiring.is_empty()).then_some(RETIRE_RETRY_MS)
-    }
-
-    /// Lets those run whose network is there.
-    fn release_jailed(&mut self) {
-        let mut failed = Vec::new();
-        for (slot, live) in &mut self.live {
-            if let Some(Err(error)) = live.run_when_ready() {
-                failed.push((*slot, error));
-            }
-        }
-        for (slot, error) in failed {
-            self.fail(slot, error.into());
-        }
+    fn look_again_in(&self) -> Option<Duration> {
+        let waits = |slot: &u32| {
+            self.live.get(slot).is_some_and(|live| matches!(live.stage, Stage::Jailed { .. }))
+        };
+        let network = self.starting.iter().any(waits).then_some(NETWORK_LOOK);
+        let retiring = (!self.retiring.is_empty()).then_some(RETIRE_RETRY);
+        let stock = self.stock.look_again_in(self.spare());
+        [network, retiring, stock, self.zygotes.look_again_in()].into_iter().flatten().min()
     }
 
     fn take_request(&mut self) -> Result<(), ProtocolError> {
@@ -266,12 +336,16 @@ impl Spawner {
         };
         match request {
             Request::Start { token, spec } => {
-                if let Err(failure) = self.start(token, spec) {
+                if let Some(zygote) = &spec.zygote {
+                    self.warm(zygote);
+                }
+                if let Err(failure) = self.start(token, *spec) {
                     self.tell(&Event::Failed { token, failure });
                 }
             }
+            Request::Warm(zygote) => self.warm(&zygote),
             Request::Kill { token } => {
-                if let Some(live) = self.live.values().find(|live| live.token == token) {
+                if let Some(live) = self.live.values().find(|live| live.token == Some(token)) {
                     live.kill();
                 }
             }
@@ -285,6 +359,18 @@ impl Spawner {
         tell(&self.server, event);
     }
 
+    fn trouble(&self, step: &str, reason: String) {
+        self.tell(&Event::Trouble { step: step.to_owned(), reason });
+    }
+
+    fn warm(&mut self, zygote: &Zygote) {
+        let (epoll, filter) = (&self.epoll, &self.function_filter);
+        let host = Host { epoll, filter, privileged: self.privileged };
+        if let Err(error) = self.zygotes.warm(zygote, host) {
+            self.trouble("boot a zygote", error.to_string());
+        }
+    }
+
     /// Takes what a sandbox's pid 1 has to say.
     fn hear(&mut self, slot: u32) {
         loop {
@@ -295,6 +381,7 @@ impl Spawner {
                 Err(_) => {
                     // Its end; the reaping follows. Only stop being woken by it.
                     sys::best_effort(epoll::delete(&self.epoll, &live.status));
+                    self.ending.insert(slot);
                     return;
                 }
             }
@@ -304,21 +391,25 @@ impl Spawner {
     fn heed(&mut self, slot: u32, message: FromInit, descriptors: Vec<OwnedFd>) {
         let Some(live) = self.live.get_mut(&slot) else { return };
         match message {
+            FromInit::Prepared => self.prepared(slot),
             FromInit::Jailed => {
                 if let Some(parts) = &mut live.parts {
                     parts
                         .extend(descriptors.into_iter().map(|listener| (Part::Listener, listener)));
                 }
-                live.jailed_at = Some(Instant::now());
+                live.stage = Stage::Jailed { since: now() };
             }
             FromInit::Running => {
-                let Some(parts) = live.parts.take() else { return };
+                self.starting.remove(&slot);
+                let (Some(parts), Some(token)) = (live.parts.take(), live.token) else { return };
                 let (roles, descriptors): (Vec<Part>, Vec<OwnedFd>) = parts.into_iter().unzip();
                 let event = Event::Started {
-                    token: live.token,
+                    token,
                     init_pid: live.pid.as_raw_nonzero().get(),
+                    forked: live.forked,
                     parts: roles,
                 };
+                live.stage = Stage::Running;
                 let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
                 drop(protocol::send(&self.server, &event, &descriptors, SendFlags::empty()));
             }
@@ -335,108 +426,11 @@ impl Spawner {
             live.kill();
         }
     }
-
-    /// Finds the sandboxes whose pid 1 has ended. Other children, such as pasta, are waited for by their owners.
-    fn reap(&mut self) {
-        sys::best_effort(rustix::io::read(&self.children, &mut [0; 1_024]));
-        let ended: Vec<u32> = self
-            .live
-            .iter()
-            .filter(|(_, live)| {
-                !matches!(rustix::process::waitpid(Some(live.pid), WaitOptions::NOHANG), Ok(None))
-            })
-            .map(|(slot, _)| *slot)
-            .collect();
-        for slot in ended {
-            // Its last words may still be in the socket.
-            self.hear(slot);
-            if let Some(live) = self.live.remove(&slot) {
-                self.finish(live);
-            }
-        }
-    }
-
-    /// Pid 1 has been reaped, so the kernel has ended every process of its namespace before.
-    fn finish(&mut self, live: Live) {
-        let oom_killed = live.cgroup.oom_killed();
-        let event = match (live.parts, live.failure) {
-            (Some(_), failure) => {
-                let reason =
-                    if oom_killed { "out of memory" } else { "its first process was killed" };
-                let failure = failure.unwrap_or_else(|| Failure::Step {
-                    step: "start".to_owned(),
-                    reason: reason.to_owned(),
-                });
-                Event::Failed { token: live.token, failure }
-            }
-            (None, _) => {
-                let (code, signal) = live.ended.unwrap_or((None, Some(libc::SIGKILL)));
-                Event::Ended {
-                    token: live.token,
-                    exit: Exit { code, signal, out_of_memory: oom_killed },
-                }
-            }
-        };
-        self.tell(&event);
-        if let Some(attachment) = live.attachment {
-            self.network.detach(attachment);
-        }
-        self.retiring.push((live.cgroup, 0));
-    }
-
-    fn retire(&mut self) {
-        let mut stuck = 0;
-        self.retiring.retain_mut(|(cgroup, tries)| {
-            *tries += 1;
-            let gone = cgroup.remove();
-            stuck += u32::from(!gone && *tries >= RETIRE_TRIES_MAX);
-            !gone && *tries < RETIRE_TRIES_MAX
-        });
-        if stuck > 0 {
-            let reason = format!("{stuck} still busy; the next start of the server removes them");
-            self.tell(&Event::Trouble { step: "remove cgroups".to_owned(), reason });
-        }
-    }
-
-    /// Kills and removes everything.
-    fn end(&mut self) {
-        for live in self.live.values() {
-            live.kill();
-        }
-        while let Some((_, live)) = self.live.pop_first() {
-            sys::best_effort(rustix::process::waitpid(Some(live.pid), WaitOptions::empty()));
-            if let Some(attachment) = live.attachment {
-                self.network.detach(attachment);
-            }
-            self.retiring.push((live.cgroup, 0));
-        }
-        while !self.retiring.is_empty() {
-            self.retire();
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        self.network.tear_down();
-        self.layout.tear_down();
-    }
 }
 
 // === impl Live ===
 
 impl Live {
-    /// Lets the program run if the network is there; none while it is not.
-    fn run_when_ready(&mut self) -> Option<Result<(), StepError>> {
-        let jailed_at = self.jailed_at?;
-        // Never waited for here: pasta takes milliseconds, in which others can be started.
-        let ready = self.attachment.as_mut().map_or(Ok(()), |net| net.wait_ready(Duration::ZERO));
-        if matches!(ready, Err(NetError::PastaSlow { .. })) && jailed_at.elapsed() < NETWORK_WAIT {
-            return None;
-        }
-        self.jailed_at = None;
-        Some(step("wait for the network", ready).and_then(|()| {
-            let run = protocol::send(&self.status, &Go::Run, &[], SendFlags::DONTWAIT);
-            step("talk to pid 1", run)
-        }))
-    }
-
     fn kill(&self) {
         self.cgroup.kill();
         // Enough by itself: with pid 1 the kernel kills its namespace.

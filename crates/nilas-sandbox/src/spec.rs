@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// A process tree to run in isolation. Knows nothing of Lambda.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SandboxSpec {
-    /// Unique among live sandboxes, `[a-z0-9]{1,40}`; names the cgroup.
+    /// Unique among live sandboxes, `[a-z0-9]{1,40}`; names it in errors.
     pub id: String,
     /// Absolute path inside the sandbox, then arguments.
     pub argv: Vec<String>,
@@ -26,19 +26,33 @@ pub struct SandboxSpec {
     /// Symbolic links to make in the sandbox's root: (path, target).
     pub symlinks: Vec<(PathBuf, PathBuf)>,
     pub limits: Limits,
+    /// Forked instead of executing `argv`, if it can be; the sandbox is the same. Its mounts must be among `mounts`.
+    pub zygote: Option<Zygote>,
     /// TCP ports on the sandbox's own loopback whose listening sockets are handed to the caller, in this order.
     pub listeners: Vec<u16>,
     pub outbound: Outbound,
 }
 
+/// A program that is booted once and then forked: an interpreter that has loaded its bootstrap, and nothing of any
+/// sandbox. It loads nilas-fork and serves on fd 3; each fork gets its sandbox's `env` from that call.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Zygote {
+    /// Absolute path inside, then arguments.
+    pub argv: Vec<String>,
+    /// Of the program itself; what it reads of it while it boots, forks keep.
+    pub env: Vec<(String, String)>,
+    pub mounts: Vec<ReadOnlyMount>,
+    pub symlinks: Vec<(PathBuf, PathBuf)>,
+}
+
 /// Host directories or files shown read-only at `target`. Several sources at one target are merged, the last on top.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ReadOnlyMount {
     pub sources: Vec<PathBuf>,
     pub target: PathBuf,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Anonymous memory of the tree, bytes; over it everything is killed and `Exit::out_of_memory` is set.
     pub memory_bytes: u64,
@@ -72,6 +86,8 @@ pub struct Started {
     pub output: OwnedFd,
     /// One per `SandboxSpec::listeners`, non-blocking, bound to 127.0.0.1 in the sandbox's network namespace.
     pub listeners: Vec<TcpListener>,
+    /// Whether the main process was forked from the spec's zygote.
+    pub forked: bool,
 }
 
 /// How the main process ended.
@@ -108,6 +124,9 @@ pub trait Sandbox: Send + Sync + std::fmt::Debug {
         &self,
         spec: SandboxSpec,
     ) -> Pin<Box<dyn Future<Output = Result<Started, StartError>> + Send + '_>>;
+
+    /// Boots `zygote`, so that it is ready when it is needed. Does not wait for it.
+    fn warm(&self, zygote: &Zygote);
 }
 
 /// Why a sandbox did not start. `step` is the jail step that failed, such as `mount /var/task`.
@@ -117,6 +136,8 @@ pub enum StartError {
     Step { id: String, step: String, reason: String },
     #[error("the executable {path} is missing or not executable: {reason}")]
     Exec { path: String, reason: String },
+    #[error("sandbox {id}: {step} failed in the fork: {reason}")]
+    Fork { id: String, step: String, reason: String },
     #[error("the spawner is gone")]
     SpawnerGone,
     #[error("no free slot: {live} sandboxes are alive")]

@@ -99,6 +99,9 @@ pub(crate) struct ServeArgs {
     /// Whether functions reach the outside world: on or off [default: on]
     #[arg(long, value_name = "SWITCH")]
     outbound: Option<String>,
+    /// Whether Node and Python are forked, booted, for each environment: on or off [default: on]
+    #[arg(long, value_name = "SWITCH")]
+    zygotes: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -265,6 +268,7 @@ impl Cli {
             flags.set(&config::IDLE_MS, args.idle_ms.as_ref());
             flags.set(&config::SHUTDOWN_MS, args.shutdown_ms.as_ref());
             flags.set(&config::NETWORK_OUTBOUND, args.outbound.as_ref());
+            flags.set(&config::ZYGOTES, args.zygotes.as_ref());
         }
         if let Command::Env(args) = &self.command {
             flags.set(&config::LISTEN, args.listen.as_ref());

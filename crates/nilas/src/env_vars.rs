@@ -45,6 +45,10 @@ pub(crate) static NILAS_SHUTDOWN_MS: EnvVar =
     var("NILAS_SHUTDOWN_MS", "Time running invocations get when the server stops.");
 pub(crate) static NILAS_NETWORK_OUTBOUND: EnvVar =
     var("NILAS_NETWORK_OUTBOUND", "Whether functions reach the outside world: on or off.");
+pub(crate) static NILAS_ZYGOTES: EnvVar = var(
+    "NILAS_ZYGOTES",
+    "Whether Node and Python functions are forked from booted interpreters: on or off.",
+);
 pub(crate) static NILAS_ROLES_ADMINISTER: EnvVar = var(
     "NILAS_ROLES_ADMINISTER",
     "Whether a function's role may do all that the root key may: on or off.",
@@ -92,6 +96,7 @@ pub(crate) static ALL: &[&EnvVar] = &[
     &NILAS_INIT_MS,
     &NILAS_SHUTDOWN_MS,
     &NILAS_NETWORK_OUTBOUND,
+    &NILAS_ZYGOTES,
     &NILAS_ROLES_ADMINISTER,
     &XDG_CONFIG_HOME,
     &XDG_DATA_HOME,

@@ -126,7 +126,19 @@ fn serial() -> u32 {
 
 /// A configuration that collides with no other test's.
 pub(crate) fn config() -> SandboxConfig {
-    let unique = format!("/test/{}/{}", std::process::id(), serial());
+    numbered_config(serial())
+}
+
+/// What `config` has given last.
+pub(crate) fn last_config() -> SandboxConfig {
+    numbered_config(LAST_CONFIG.load(Ordering::SeqCst))
+}
+
+static LAST_CONFIG: AtomicU32 = AtomicU32::new(0);
+
+fn numbered_config(number: u32) -> SandboxConfig {
+    LAST_CONFIG.store(number, Ordering::SeqCst);
+    let unique = format!("/test/{}/{number}", std::process::id());
     SandboxConfig::for_data_dir(&PathBuf::from(unique))
 }
 
@@ -174,6 +186,7 @@ pub(crate) fn spec(argv: &[&str]) -> SandboxSpec {
         mounts: Vec::new(),
         symlinks: Vec::new(),
         limits: limits(),
+        zygote: None,
         listeners: Vec::new(),
         outbound: Outbound::None,
     }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use nilas_sandbox::{LinuxSandbox, Outbound, ReadOnlyMount, Sandbox, StartError};
 
 use crate::harness::{
-    Outcome, Test, config, eventually, has, is_root, line, output, read_all, shell, spec, start,
-    with_sandbox,
+    Outcome, Test, config, eventually, has, is_root, last_config, line, output, read_all, shell,
+    spec, start, with_sandbox,
 };
 
 pub(crate) const TESTS: &[Test] = &[
@@ -25,18 +25,23 @@ pub(crate) const TESTS: &[Test] = &[
     ("starts_with_outbound_network", starts_with_outbound_network),
 ];
 
-/// The v2 group of a sandbox, wherever it is.
-fn group(id: &str) -> Option<PathBuf> {
+/// The v2 group of this process's only sandbox.
+fn group() -> Option<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
     let point = mounts.lines().find(|line| line.contains(" - cgroup2 "))?.split(' ').nth(4)?;
-    find(Path::new(point), id)
+    let home = find(Path::new(point), &last_config().name)?;
+    sub_dirs(&home).next()
 }
 
 fn find(dir: &Path, name: &str) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(dir).ok()?.flatten().filter(|entry| entry.path().is_dir());
-    entries.map(|entry| entry.path()).find_map(|path| {
+    sub_dirs(dir).find_map(|path| {
         if path.file_name().is_some_and(|own| own == name) { Some(path) } else { find(&path, name) }
     })
+}
+
+fn sub_dirs(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir())
 }
 
 /// Whether a process of the host has `marker` among its arguments.
@@ -107,13 +112,12 @@ fn leaves_no_process_behind() -> Outcome {
         let spec = shell(&format!(
             "(setsid sleep {marker} &) ; sleep 0.1; (true &); echo started; sleep 0.2"
         ));
-        let id = spec.id.clone();
         let started = start(&sandbox, spec).await;
         assert_eq!(line(&started.output).await, "started");
         assert!(runs(&marker));
         started.control.exited().await;
         assert!(!runs(&marker));
-        eventually("the cgroup is removed", || group(&id).is_none()).await;
+        eventually("the cgroup is removed", || group().is_none()).await;
         Outcome::Passed
     })
 }
@@ -121,12 +125,11 @@ fn leaves_no_process_behind() -> Outcome {
 fn freezes_and_thaws() -> Outcome {
     with_sandbox(|sandbox| async move {
         let spec = shell("while :; do echo tick; sleep 0.01; done");
-        let id = spec.id.clone();
         let started = start(&sandbox, spec).await;
         let by_cgroup = has(&sandbox, "freeze and kill");
         let frozen = |wanted: &str| {
-            let events = group(&id)
-                .map(|group| std::fs::read_to_string(group.join("cgroup.events")).unwrap());
+            let events =
+                group().map(|group| std::fs::read_to_string(group.join("cgroup.events")).unwrap());
             events.is_some_and(|events| events.contains(wanted))
         };
         for _ in 0..3 {

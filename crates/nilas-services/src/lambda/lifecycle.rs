@@ -73,6 +73,7 @@ async fn settle(lambda: &Lambda, id: &FunctionId, version: Version) {
         Ok(ready) => {
             let snapshot = Arc::new(snapshot(id, version, &record, ready, generation));
             lambda.garbage.keep_with(&snapshot);
+            lambda.engine.expect(&snapshot);
             next.slots.insert(version, Slot::Ready(snapshot));
             State::Active
         }

@@ -101,6 +101,12 @@ pub(crate) static NETWORK_OUTBOUND: Key = Key {
     takes: "on or off",
     default: |_| "on".to_owned(),
 };
+pub(crate) static ZYGOTES: Key = Key {
+    name: "zygotes",
+    env: &env_vars::NILAS_ZYGOTES,
+    takes: "on or off",
+    default: |_| "on".to_owned(),
+};
 pub(crate) static ROLES_ADMINISTER: Key = Key {
     name: "roles.administer",
     env: &env_vars::NILAS_ROLES_ADMINISTER,
@@ -123,6 +129,7 @@ pub(crate) static ALL: &[&Key] = &[
     &INIT_MS,
     &SHUTDOWN_MS,
     &NETWORK_OUTBOUND,
+    &ZYGOTES,
     &ROLES_ADMINISTER,
 ];
 

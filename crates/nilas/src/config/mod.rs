@@ -14,7 +14,7 @@ use crate::failure::Failure;
 
 pub(crate) use keys::{
     ACCOUNT, AGE_MS, CONCURRENCY, DATA_DIR, FREEZE_AFTER_MS, Host, IDLE_MS, INIT_MS, Key, LISTEN,
-    LOG, NETWORK_OUTBOUND, REGION, ROLES_ADMINISTER, SHUTDOWN_MS, USER,
+    LOG, NETWORK_OUTBOUND, REGION, ROLES_ADMINISTER, SHUTDOWN_MS, USER, ZYGOTES,
 };
 pub(crate) use layers::{Flags, Setting, Source};
 
@@ -29,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     pub(crate) limits: Limits,
     pub(crate) outbound: bool,
+    /// Fork interpreters instead of starting each anew.
+    pub(crate) zygotes: bool,
     pub(crate) roles_administer: bool,
     /// Runtime identifier to executable.
     pub(crate) runtimes: BTreeMap<String, PathBuf>,
@@ -121,6 +123,7 @@ pub(crate) fn load(flags: &Flags, host: &Host) -> Result<Config, ConfigError> {
         log: values.with(&LOG, Log::parse)?,
         limits,
         outbound: values.with(&NETWORK_OUTBOUND, parse_switch)?,
+        zygotes: values.with(&ZYGOTES, parse_switch)?,
         roles_administer: values.with(&ROLES_ADMINISTER, parse_switch)?,
         runtimes: settings.iter().filter_map(runtime_override).collect(),
         settings,

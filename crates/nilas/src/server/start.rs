@@ -180,9 +180,14 @@ fn engine_config(config: &Config) -> EngineConfig {
         freeze_after_ms: config.limits.freeze_after_ms,
         init_ms_max: config.limits.init_ms,
         runtime_dir: config.data_dir.join("runtime"),
-        outbound: if config.outbound { Outbound::Internet } else { Outbound::None },
+        outbound: outbound(config),
+        zygotes: config.zygotes,
         ..EngineConfig::default()
     }
+}
+
+fn outbound(config: &Config) -> Outbound {
+    if config.outbound { Outbound::Internet } else { Outbound::None }
 }
 
 fn services_config(config: &Config, identity: &Identity) -> ServicesConfig {
@@ -209,7 +214,11 @@ fn edge_config(config: &Config) -> EdgeConfig {
 
 fn sandbox_config(config: &Config) -> SandboxConfig {
     let lock = Some(config.data_dir.join("spawner.lock"));
-    SandboxConfig { lock, ..SandboxConfig::for_data_dir(&config.data_dir) }
+    SandboxConfig {
+        lock,
+        shells: Some(outbound(config)),
+        ..SandboxConfig::for_data_dir(&config.data_dir)
+    }
 }
 
 fn no_sandbox(source: LaunchError) -> Failure {

@@ -1,0 +1,292 @@
+//! Zygotes: programs booted once, forked for each sandbox.
+//!
+//! A zygote sees the files that its sandboxes will, in a mount namespace of its own, has no network and runs nothing of
+//! any function's. Where the spawner is root it has one capability, to enter the user namespaces of sandboxes.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll;
+use rustix::fs::{Mode, OFlags};
+use rustix::net::{RecvFlags, SendFlags};
+use rustix::process::{Pid, Resource, Signal, WaitOptions};
+use rustix::thread::CapabilitySet;
+
+use super::{FIRST_ZYGOTE_KEY, now, shell};
+use crate::init::Executable;
+use crate::jail::{self, INSIDE_GID, INSIDE_UID, PlannedMount, StepError, step};
+use crate::order::{self, ForkOrder};
+use crate::protocol::{self, Failure, Program, ProtocolError};
+use crate::rootfs;
+use crate::seccomp::Filter;
+use crate::spec::{Limits, Zygote};
+use crate::sys::{self, Side};
+
+/// Zygotes kept at once: one an interpreter. The one used longest ago goes first.
+const ZYGOTES_MAX: usize = 8;
+/// Boots that fail in a row before a zygote is given up.
+const FAILURES_MAX: u32 = 3;
+/// How long one may take to boot.
+const BOOT_WAIT: Duration = Duration::from_secs(10);
+
+const ZYGOTE_NAMESPACES: u64 =
+    (libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS) as u64;
+
+#[derive(Debug, Default)]
+pub(super) struct Zygotes {
+    known: BTreeMap<Zygote, Entry>,
+    last_number: u64,
+}
+
+/// Names one process; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ZygoteId(u64);
+
+#[derive(Debug)]
+struct Entry {
+    failures: u32,
+    used_at: Instant,
+    process: Option<Process>,
+}
+
+#[derive(Debug)]
+struct Process {
+    id: ZygoteId,
+    pid: Pid,
+    control: OwnedFd,
+    booted_at: Instant,
+    ready: bool,
+}
+
+/// What the spawner's own state has to do with a zygote.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Host<'a> {
+    pub(super) epoll: &'a OwnedFd,
+    pub(super) filter: &'a Filter,
+    pub(super) privileged: bool,
+}
+
+// === impl Zygotes ===
+
+impl Zygotes {
+    /// One that can fork now.
+    pub(super) fn find(&mut self, zygote: &Zygote) -> Option<ZygoteId> {
+        let entry = self.known.get_mut(zygote)?;
+        entry.used_at = now();
+        entry.process.as_ref().filter(|process| process.ready).map(|process| process.id)
+    }
+
+    /// Boots `zygote` unless it runs, boots or has failed too often.
+    pub(super) fn warm(&mut self, zygote: &Zygote, host: Host<'_>) -> Result<(), StepError> {
+        let wanted = self
+            .known
+            .get(zygote)
+            .is_none_or(|entry| entry.process.is_none() && entry.failures < FAILURES_MAX);
+        if !wanted {
+            return Ok(());
+        }
+        if self.known.len() >= ZYGOTES_MAX && !self.known.contains_key(zygote) {
+            self.forget_oldest();
+        }
+        self.last_number += 1;
+        let id = ZygoteId(self.last_number);
+        let failures = self.known.get(zygote).map_or(0, |entry| entry.failures);
+        let booted = boot(zygote, id, host);
+        let failures = failures + u32::from(booted.is_err());
+        let (process, result) = match booted {
+            Ok(process) => (Some(process), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        self.known.insert(zygote.clone(), Entry { failures, used_at: now(), process });
+        result
+    }
+
+    /// Lets the zygote fork into a fitted shell. What goes wrong in the fork is told to its pid 1.
+    pub(super) fn fork(
+        &self,
+        id: ZygoteId,
+        program: &Program,
+        limits: &Limits,
+        tools: shell::ForkTools,
+        privileged: bool,
+    ) -> Result<(), Failure> {
+        let failed = |reason: String| Failure::Fork { step: "ask the zygote".to_owned(), reason };
+        let process = self.processes().find(|process| process.id == id);
+        let process = process.ok_or_else(|| failed("it has ended".to_owned()))?;
+        let shell::ForkTools { namespaces, stdio, report, group, doors } = tools;
+        let variables = program.env.iter().map(|(name, value)| format!("{name}={value}\0"));
+        let environment: String = variables.collect();
+        let order = ForkOrder {
+            change_ids: privileged,
+            uid: INSIDE_UID,
+            gid: INSIDE_GID,
+            group: group.is_some(),
+            doors: u8::try_from(doors.len()).unwrap_or(u8::MAX),
+            limits: jail::resource_limits(limits)
+                .map(|(resource, value)| (resource_number(resource), value)),
+            directory: program.cwd.as_os_str().as_encoded_bytes(),
+            environment: environment.as_bytes(),
+        };
+        let mut descriptors: Vec<BorrowedFd<'_>> = namespaces.iter().map(AsFd::as_fd).collect();
+        descriptors.extend(
+            [&stdio.null, &stdio.output, &stdio.channel, &stdio.telemetry, &report]
+                .map(AsFd::as_fd),
+        );
+        descriptors.extend(group.iter().map(AsFd::as_fd));
+        descriptors.extend(doors.iter().map(AsFd::as_fd));
+        let flags = SendFlags::DONTWAIT;
+        protocol::send_bytes(&process.control, &order.encode(), &descriptors, flags)
+            .map_err(|error| failed(error.to_string()))
+    }
+
+    /// Something has come from a zygote: that it is ready, or its end. Tells what went wrong.
+    pub(super) fn hear(&mut self, key: u64) -> Option<String> {
+        let id = ZygoteId(key - FIRST_ZYGOTE_KEY);
+        let entry = self
+            .known
+            .values_mut()
+            .find(|entry| entry.process.as_ref().is_some_and(|process| process.id == id))?;
+        let process = entry.process.as_mut()?;
+        match protocol::receive_bytes(&process.control, RecvFlags::DONTWAIT) {
+            Ok(bytes) if bytes == order::READY => {
+                process.ready = true;
+                entry.failures = 0;
+                None
+            }
+            Err(ProtocolError::Socket(rustix::io::Errno::AGAIN)) => None,
+            _ => entry.lose(),
+        }
+    }
+
+    /// Ends those that take too long to boot. Tells of one that did.
+    pub(super) fn check(&mut self) -> Option<String> {
+        let late = |process: &Process| !process.ready && process.booted_at.elapsed() > BOOT_WAIT;
+        let entry = self.known.values_mut().find(|e| e.process.as_ref().is_some_and(late))?;
+        entry.lose()
+    }
+
+    /// How long until `check` has to look again.
+    pub(super) fn look_again_in(&self) -> Option<Duration> {
+        let booting = self.processes().filter(|process| !process.ready);
+        booting.map(|process| BOOT_WAIT.saturating_sub(process.booted_at.elapsed())).min()
+    }
+
+    pub(super) fn end(&mut self) {
+        for entry in std::mem::take(&mut self.known).into_values() {
+            entry.process.into_iter().for_each(Process::end);
+        }
+    }
+
+    fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.known.values().filter_map(|entry| entry.process.as_ref())
+    }
+
+    fn forget_oldest(&mut self) {
+        let oldest = self.known.iter().min_by_key(|(_, entry)| entry.used_at);
+        let Some(zygote) = oldest.map(|(zygote, _)| zygote.clone()) else { return };
+        let entry = self.known.remove(&zygote);
+        entry.and_then(|entry| entry.process).into_iter().for_each(Process::end);
+    }
+}
+
+impl Entry {
+    /// Its process has ended, or has to. The next start that wants it boots another.
+    fn lose(&mut self) -> Option<String> {
+        let process = self.process.take()?;
+        let booting = !process.ready;
+        process.end();
+        self.failures += u32::from(booting);
+        let what = if booting { "it did not boot" } else { "it has ended" };
+        let given_up = self.failures >= FAILURES_MAX;
+        let then = if given_up { "; given up, functions are started plainly" } else { "" };
+        Some(format!("{what}{then}"))
+    }
+}
+
+impl Process {
+    fn end(self) {
+        sys::best_effort(rustix::process::kill_process(self.pid, Signal::KILL));
+        sys::best_effort(rustix::process::waitpid(Some(self.pid), WaitOptions::empty()));
+    }
+}
+
+fn boot(zygote: &Zygote, id: ZygoteId, host: Host<'_>) -> Result<Process, StepError> {
+    let (control, theirs) = step("open socket", protocol::socket_pair())?;
+    let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+    let null = step("open /dev/null", null)?;
+    let mut plan = rootfs::plan(true);
+    plan.mounts.extend(rootfs::in_order(zygote.mounts.clone()).into_iter().map(PlannedMount::from));
+    plan.symlinks.extend(zygote.symlinks.iter().cloned());
+    let mounts = if host.privileged { Some(jail::open_mounts(&plan.mounts)?) } else { None };
+    let program = Executable::of(&Program {
+        argv: zygote.argv.clone(),
+        env: zygote.env.clone(),
+        cwd: "/".into(),
+    })?;
+    match step("clone", sys::clone_into(ZYGOTE_NAMESPACES, None))? {
+        Side::Child => {
+            // Whoever waits sees the connection end.
+            drop(become_zygote(&plan, mounts, &program, &theirs, &null));
+            sys::exit_now(127)
+        }
+        Side::Parent(pid) => {
+            let process = Process { id, pid, control, booted_at: now(), ready: false };
+            let admitted = shell::die_first(pid).and_then(|()| {
+                let rules = order::encode_rules(&host.filter.bytes());
+                step(
+                    "talk to the zygote",
+                    protocol::send_bytes(&process.control, &rules, &[], SendFlags::DONTWAIT),
+                )?;
+                let data = epoll::EventData::new_u64(FIRST_ZYGOTE_KEY + id.0);
+                let flags = epoll::EventFlags::IN;
+                step("watch zygote", epoll::add(host.epoll, &process.control, data, flags))
+            });
+            match admitted {
+                Ok(()) => Ok(process),
+                Err(error) => {
+                    process.end();
+                    Err(error)
+                }
+            }
+        }
+    }
+}
+
+/// In the child. Returns only if something fails.
+fn become_zygote(
+    plan: &jail::Plan,
+    mounts: Option<Vec<jail::OpenedMount>>,
+    program: &Executable,
+    control: &OwnedFd,
+    null: &OwnedFd,
+) -> Result<(), StepError> {
+    let mut keep = vec![control.as_raw_fd(), null.as_raw_fd()];
+    keep.extend(mounts.iter().flatten().flat_map(jail::OpenedMount::descriptors));
+    step("close the spawner's descriptors", sys::close_all_but(sys::LOW_DESCRIPTORS, &keep))?;
+    jail::build_for_zygote(plan, mounts)?;
+    step("start session", rustix::process::setsid())?;
+    step("reset signals", sys::reset_signals())?;
+    // The one it needs where its sandboxes' namespaces are not its own user's.
+    jail::keep_in_bounding_set(CapabilitySet::SYS_ADMIN)?;
+    // All that a child has to place later is taken, so that nothing of the program's own is there.
+    for place in 0..i32::try_from(sys::LOW_DESCRIPTORS).unwrap_or(0) {
+        let descriptor = if place == ZYGOTE_CONTROL { control } else { null };
+        step("place descriptor", sys::dup_to(descriptor.as_raw_fd(), place))?;
+    }
+    step("execute", Err::<(), _>(program.execute()))
+}
+
+/// Where nilas-fork looks for the connection.
+const ZYGOTE_CONTROL: i32 = 3;
+
+fn resource_number(resource: Resource) -> u32 {
+    match resource {
+        Resource::Nofile => libc::RLIMIT_NOFILE,
+        Resource::Nproc => libc::RLIMIT_NPROC,
+        Resource::Core => libc::RLIMIT_CORE,
+        Resource::Sigpending => libc::RLIMIT_SIGPENDING,
+        Resource::Memlock => libc::RLIMIT_MEMLOCK,
+        _ => libc::RLIMIT_STACK,
+    }
+}

@@ -1,0 +1,19 @@
+//! The door for Python, called by ctypes with the interpreter's lock held.
+
+use std::ffi::c_char;
+
+use crate::zygote;
+
+/// Serves as a zygote. In a child: the length of its environment, of which as much as fits is in `into`.
+///
+/// # Safety
+/// `into` is valid for `capacity` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn nilas_fork_serve(into: *mut c_char, capacity: usize) -> usize {
+    let environment = zygote::serve();
+    let length = environment.len().min(capacity);
+    // SAFETY: both are valid for `length` bytes, and one of them is new.
+    // JUSTIFICATION: a C interface.
+    unsafe { std::ptr::copy_nonoverlapping(environment.as_ptr().cast(), into, length) };
+    environment.len()
+}

@@ -1,0 +1,128 @@
+//! The zygote's life: waits for orders, and forks for each. Only children come back from it.
+
+use std::os::fd::RawFd;
+
+use crate::fork::{self, Birth, DESCRIPTORS_MAX, Side};
+use crate::order::{Message, PLACES, READY, Reader};
+
+/// The connection to the spawner, inherited over exec.
+const CONTROL: RawFd = 3;
+/// Largest packet of the spawner, bytes.
+const PACKET_BYTES_MAX: usize = 128 * 1024;
+
+/// Serves until the spawner is gone, which ends the process. Returns in each child, with its environment:
+/// `NAME=VALUE`, each with a zero byte after it.
+pub(crate) fn serve() -> Vec<u8> {
+    let mut packet = vec![0_u8; PACKET_BYTES_MAX];
+    let mut filters: Vec<Vec<u8>> = Vec::new();
+    allow_forks();
+    // SAFETY: a static string.
+    // JUSTIFICATION: this crate is built without a library of safe system calls.
+    unsafe { libc::send(CONTROL, READY.as_ptr().cast(), READY.len(), libc::MSG_NOSIGNAL) };
+    loop {
+        let mut descriptors = [-1; DESCRIPTORS_MAX];
+        let Some((length, count)) = receive(&mut packet, &mut descriptors) else { end() };
+        let descriptors = &descriptors[..count];
+        match Message::decode(&packet[..length]) {
+            Some(Message::Rules(body)) => {
+                let mut reader = Reader(body);
+                filters = std::iter::from_fn(|| reader.bytes().map(<[u8]>::to_vec)).collect();
+            }
+            Some(Message::Fork(order))
+                if count >= PLACES + usize::from(order.group) + usize::from(order.doors) =>
+            {
+                let directory = [order.directory, &[0]].concat();
+                let environment = order.environment.to_vec();
+                let blocked = block_signals();
+                let birth =
+                    Birth { order, descriptors, filters: &filters, directory: &directory, blocked };
+                if fork::fork(&birth) == Side::Child {
+                    return environment;
+                }
+                // SAFETY: an initialised set; a null old set is allowed.
+                // JUSTIFICATION: as above.
+                unsafe {
+                    libc::sigprocmask(libc::SIG_SETMASK, &raw const blocked, std::ptr::null_mut())
+                };
+            }
+            // The spawner is ours and sends nothing else.
+            _ => {}
+        }
+        descriptors.iter().for_each(|descriptor| fork::close(*descriptor));
+    }
+}
+
+/// V8 marks its heap as not to be inherited by forks.
+fn allow_forks() {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    for line in maps.lines() {
+        let Some((from, to)) = line.split(' ').next().and_then(|range| range.split_once('-'))
+        else {
+            continue;
+        };
+        let number = |text: &str| usize::from_str_radix(text, 16).ok();
+        if let (Some(from), Some(to)) = (number(from), number(to)) {
+            // SAFETY: changes nothing but what a later fork copies; a mapping that refuses (the kernel's own) is not ours.
+            // JUSTIFICATION: as above.
+            unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_DOFORK) };
+        }
+    }
+}
+
+/// Blocks all; gives what was blocked before.
+fn block_signals() -> libc::sigset_t {
+    // SAFETY: signal sets are plain integers, initialised before they are read.
+    // JUSTIFICATION: as above.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const all, &raw mut before);
+        before
+    }
+}
+
+/// One packet and its descriptors: their lengths. None when the spawner is gone.
+fn receive(packet: &mut [u8], descriptors: &mut [RawFd]) -> Option<(usize, usize)> {
+    // Aligned as control messages have to be.
+    let mut control = [0_u64; 32];
+    const _: () = assert!(DESCRIPTORS_MAX * size_of::<RawFd>() + 32 <= 32 * 8);
+    let mut part = libc::iovec { iov_base: packet.as_mut_ptr().cast(), iov_len: packet.len() };
+    // SAFETY: all pointers are to live buffers of the lengths given; the descriptors are read from within the control
+    // message's own length, which the kernel wrote.
+    // JUSTIFICATION: as above.
+    unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut part;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = size_of_val(&control) as _;
+        let length = loop {
+            let length = libc::recvmsg(CONTROL, &raw mut message, libc::MSG_CMSG_CLOEXEC);
+            let interrupted = std::io::Error::last_os_error().raw_os_error() == Some(libc::EINTR);
+            if length >= 0 || !interrupted {
+                break length;
+            }
+        };
+        let length = usize::try_from(length).ok().filter(|length| *length > 0)?;
+        let mut count = 0;
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        if !header.is_null() && (*header).cmsg_type == libc::SCM_RIGHTS {
+            let bytes = (*header).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
+            count = (bytes / size_of::<RawFd>()).min(descriptors.len());
+            let data = libc::CMSG_DATA(header);
+            std::ptr::copy_nonoverlapping(
+                data,
+                descriptors.as_mut_ptr().cast(),
+                count * size_of::<RawFd>(),
+            );
+        }
+        Some((length, count))
+    }
+}
+
+fn end() -> ! {
+    // SAFETY: no preconditions.
+    // JUSTIFICATION: the interpreter's own exit would wait for threads that are none of its concern here.
+    unsafe { libc::_exit(0) }
+}

@@ -1,0 +1,71 @@
+// Runs one invocation of nothing before a zygote is forked, so that what every
+// function goes through is compiled already, once for all of them.
+'use strict';
+
+const fs = require('fs');
+const net = require('net');
+
+const { Channel } = require('./nilas-node-channel');
+const { installConsole } = require('./nilas-node-console');
+const { loadHandler } = require('./nilas-node-loader');
+const { Runtime, idle } = require('./nilas-node-invocation');
+
+const HANDLER = 'nilas-node-rehearsal.handler';
+const SOCKET = '/tmp/rehearsal';
+const HEADER = { requestId: '00000000-0000-4000-8000-000000000000', deadlineMs: 0, invokedFunctionArn: '' };
+
+// Leaves no trace: neither in the console nor in the globals, modules, listeners
+// or descriptors of this process.
+async function rehearse(traits) {
+  const methods = Object.assign({}, console);
+  const environment = { ...process.env, _HANDLER: HANDLER, LAMBDA_TASK_ROOT: __dirname };
+  const logError = installConsole(environment);
+  Object.assign(console, methods);
+  for (const name of Object.keys(console).filter((name) => !(name in methods))) {
+    delete console[name];
+  }
+  const loaded = new Set(Object.keys(require.cache));
+  const handler = await loadHandler(environment, traits);
+  const { near, far, close } = await connection();
+  const channel = new Channel(near._handle.fd);
+  const runtime = new Runtime(channel, handler, environment, logError, traits);
+  const answered = new Promise((resolve) => far.once('data', () => far.once('data', resolve)));
+  runtime.start();
+  channel.socket.removeAllListeners('close');
+  far.write(invokeFrame());
+  await answered;
+  idle.reset();
+  channel.socket.destroy();
+  close();
+  delete global.awslambda;
+  delete process.env._X_AMZN_TRACE_ID;
+  Object.keys(require.cache).filter((file) => !loaded.has(file)).forEach((file) => delete require.cache[file]);
+}
+
+// Two connected sockets; `near` is not to be used but for its descriptor.
+async function connection() {
+  const server = net.createServer({ pauseOnConnect: true });
+  await new Promise((resolve) => server.listen(SOCKET, resolve));
+  const accepted = new Promise((resolve) => server.once('connection', resolve));
+  const far = net.connect(SOCKET);
+  const near = await accepted;
+  const close = () => {
+    near.destroy();
+    far.destroy();
+    server.close();
+    fs.rmSync(SOCKET, { force: true });
+  };
+  return { near, far, close };
+}
+
+function invokeFrame() {
+  const header = Buffer.from(JSON.stringify(HEADER));
+  const event = Buffer.from('{}');
+  const frame = Buffer.alloc(9);
+  frame.writeUInt32LE(5 + header.length + event.length, 0);
+  frame[4] = 1;
+  frame.writeUInt32LE(header.length, 5);
+  return Buffer.concat([frame, header, event]);
+}
+
+module.exports = { rehearse, handler: async () => ({ message: 'ready' }) };
