@@ -2,7 +2,6 @@
 // function goes through is compiled already, once for all of them.
 'use strict';
 
-const fs = require('fs');
 const net = require('net');
 
 const { Channel } = require('./nilas-node-channel');
@@ -11,12 +10,12 @@ const { loadHandler } = require('./nilas-node-loader');
 const { Runtime, idle } = require('./nilas-node-invocation');
 
 const HANDLER = 'nilas-node-rehearsal.handler';
-const SOCKET = '/tmp/rehearsal';
 const HEADER = { requestId: '00000000-0000-4000-8000-000000000000', deadlineMs: 0, invokedFunctionArn: '' };
 
 // Leaves no trace: neither in the console nor in the globals, modules, listeners
-// or descriptors of this process.
-async function rehearse(traits) {
+// or descriptors of this process. `pair()` makes two connected sockets. A fork
+// that has no files yet cannot load the handler.
+async function rehearse(traits, pair, { load }) {
   const methods = Object.assign({}, console);
   const environment = { ...process.env, _HANDLER: HANDLER, LAMBDA_TASK_ROOT: __dirname };
   const logError = installConsole(environment);
@@ -25,9 +24,10 @@ async function rehearse(traits) {
     delete console[name];
   }
   const loaded = new Set(Object.keys(require.cache));
-  const handler = await loadHandler(environment, traits);
-  const { near, far, close } = await connection();
-  const channel = new Channel(near._handle.fd);
+  const handler = load ? await loadHandler(environment, traits) : answer;
+  const sockets = pair();
+  const far = new net.Socket({ fd: sockets % 65536, readable: true, writable: true });
+  const channel = new Channel(Math.floor(sockets / 65536));
   const runtime = new Runtime(channel, handler, environment, logError, traits);
   const answered = new Promise((resolve) => far.once('data', () => far.once('data', resolve)));
   runtime.start();
@@ -35,27 +35,14 @@ async function rehearse(traits) {
   far.write(invokeFrame());
   await answered;
   idle.reset();
-  channel.socket.destroy();
-  close();
+  await Promise.all([closed(channel.socket), closed(far)]);
   delete global.awslambda;
   delete process.env._X_AMZN_TRACE_ID;
   Object.keys(require.cache).filter((file) => !loaded.has(file)).forEach((file) => delete require.cache[file]);
 }
 
-// Two connected sockets; `near` is not to be used but for its descriptor.
-async function connection() {
-  const server = net.createServer({ pauseOnConnect: true });
-  await new Promise((resolve) => server.listen(SOCKET, resolve));
-  const accepted = new Promise((resolve) => server.once('connection', resolve));
-  const far = net.connect(SOCKET);
-  const near = await accepted;
-  const close = () => {
-    near.destroy();
-    far.destroy();
-    server.close();
-    fs.rmSync(SOCKET, { force: true });
-  };
-  return { near, far, close };
+function closed(socket) {
+  return new Promise((resolve) => socket.once('close', resolve).destroy());
 }
 
 function invokeFrame() {
@@ -68,4 +55,8 @@ function invokeFrame() {
   return Buffer.concat([frame, header, event]);
 }
 
-module.exports = { rehearse, handler: async () => ({ message: 'ready' }) };
+async function answer() {
+  return { message: 'ready' };
+}
+
+module.exports = { rehearse, handler: answer };

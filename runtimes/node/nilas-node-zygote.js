@@ -31,15 +31,22 @@ async function serve(traits) {
   }
   const library = { exports: {} };
   process.dlopen(library, LIBRARY);
+  const { serve, go, pair } = library.exports;
   // Finds the time zone.
   new Date().getTimezoneOffset();
   takeEnvironment(environmentText());
   freshRandom();
-  await rehearse(traits);
+  await rehearse(traits, pair, { load: true });
   collectGarbage();
-  takeEnvironment(library.exports.serve());
+
+  serve();
+  // In a fork, which does not know yet what for. What it writes to now, it need not copy when it is waited for.
   takeIdentity();
   Math.random = freshRandom();
+  await rehearse(traits, pair, { load: false });
+
+  takeEnvironment(go());
+  restartUptime();
   // Both were found out when the zygote booted.
   process.chdir(process.env.LAMBDA_TASK_ROOT);
   Module._initPaths();
@@ -82,6 +89,9 @@ function takeIdentity() {
   const pid = Number(require('fs').readlinkSync('/proc/self'));
   Object.defineProperty(process, 'pid', { ...Object.getOwnPropertyDescriptor(process, 'pid'), value: pid });
   process.execArgv = [];
+}
+
+function restartUptime() {
   const uptime = process.uptime;
   const bornAt = uptime();
   process.uptime = function () {

@@ -42,11 +42,12 @@ def serve():
     gc.collect()
     gc.freeze()
     python.PyOS_BeforeFork()
-    length = library.nilas_fork_serve(environment, ctypes.c_size_t(ENVIRONMENT_BYTES_MAX))
+    library.nilas_fork_serve()
+    # In a fork, which does not know yet what for.
     python.PyOS_AfterFork_Child()
-
-    take_environment(environment.raw[:length])
     ssl.RAND_add(os.urandom(32), 32.0)
+    length = library.nilas_fork_go(environment, ctypes.c_size_t(ENVIRONMENT_BYTES_MAX))
+    take_environment(environment.raw[:length])
     forget_shadowed(preloaded)
 
 

@@ -147,7 +147,7 @@ fn keep_only_own_descriptors(birth: &Birth) -> Result<(), StepError> {
         stdio.telemetry.as_raw_fd(),
     ];
     keep.extend(tools.cgroup_doors.iter().map(AsRawFd::as_raw_fd));
-    keep.extend(tools.mounts.iter().flatten().flat_map(jail::OpenedMount::descriptors));
+    keep.extend(tools.mounts.iter().flat_map(jail::OpenedMount::descriptors));
     step("close the spawner's descriptors", sys::close_all_but(sys::LOW_DESCRIPTORS, &keep))
 }
 

@@ -32,9 +32,9 @@ use crate::sys;
 pub(crate) const INSIDE_UID: u32 = 993;
 pub(crate) const INSIDE_GID: u32 = 990;
 
-/// Where the new root is put together. Only this mount namespace sees it there, and only until the pivot. A directory
-/// that every Linux has, and below which no source of a mount lies: those are opened while it is covered.
-const NEW_ROOT: &str = "/sys";
+/// Where the new root is put together. Only this mount namespace sees it there, and only until the pivot; any
+/// directory that every Linux has would do.
+const NEW_ROOT: &str = "/tmp";
 /// Shared memory, bytes: enough for semaphores and queues. It is part of the cgroup's slack.
 const SHM_BYTES: u64 = 16 * 1024 * 1024;
 /// Bytes of `/tmp` that buy one inode. An inode costs kernel memory that the size does not count.
@@ -82,8 +82,8 @@ pub(crate) struct Plan {
 pub(crate) struct Tools {
     /// `tasks` files of v1 groups to enter.
     pub(crate) cgroup_doors: Vec<fs::File>,
-    /// None if the sources have to be opened inside, for want of privilege outside.
-    pub(crate) mounts: Option<Vec<OpenedMount>>,
+    /// The plan's, in its order.
+    pub(crate) mounts: Vec<OpenedMount>,
     pub(crate) status: OwnedFd,
 }
 
@@ -111,31 +111,27 @@ pub(crate) fn prepare(plan: &Plan, tools: &mut Tools) -> Result<(), StepError> {
     }
     step("set hostname", rustix::system::sethostname(b"localhost"))?;
     let root = Path::new(NEW_ROOT);
-    make_root(root, plan, tools.mounts.take())?;
+    make_root(root, plan, std::mem::take(&mut tools.mounts))?;
     let shm = root.join("dev/shm");
     step("make /dev/shm", fs::create_dir_all(&shm))?;
     mount_tmpfs("mount /dev/shm", &shm, &format!("size={SHM_BYTES},nr_inodes=1024,mode=1777"))?;
     step("make /tmp", fs::create_dir_all(root.join("tmp")))?;
     // While the host's proc is still in sight: the kernel gives a new one only to who can see one.
     mount_proc(root)?;
+    enter_root(root)?;
     step("bring loopback up", net::loopback_up())
 }
 
 /// Makes a prepared jail the one of a certain sandbox, and gives up every right; gives the listening sockets.
 ///
-/// `trees` are the sources of the outfit's mounts, if the spawner could open them.
+/// `trees` are the sources of the outfit's mounts.
 pub(crate) fn fit(
     outfit: &Outfit,
     trees: Vec<OwnedFd>,
     id_range: bool,
 ) -> Result<Vec<OwnedFd>, StepError> {
-    let root = Path::new(NEW_ROOT);
-    let mounts = if id_range {
-        OpenedMount::received(&outfit.mounts, trees)?
-    } else {
-        open_mounts(&outfit.mounts.iter().cloned().map(PlannedMount::from).collect::<Vec<_>>())?
-    };
-    for (number, mount) in mounts.into_iter().enumerate() {
+    let root = Path::new("/");
+    for (number, mount) in OpenedMount::received(&outfit.mounts, trees)?.into_iter().enumerate() {
         attach(root, mount, number)?;
     }
     let inodes = (outfit.limits.tmp_bytes / TMP_BYTES_PER_INODE).max(TMP_INODES_MIN);
@@ -143,10 +139,10 @@ pub(crate) fn fit(
     mount_tmpfs("mount /tmp", &root.join("tmp"), &tmp)?;
     // Links after mounts: a mount must not be led astray by one.
     for (path, target) in &outfit.symlinks {
-        make_symlink(&inside(root, path), target)?;
+        make_symlink(path, target)?;
     }
     // Nothing more to create in the root itself.
-    enter_root(root)?;
+    close_root()?;
     // Sockets while there are capabilities over the network namespace.
     let listeners = open_listeners(&outfit.listeners)?;
     set_limits(&outfit.limits)?;
@@ -161,31 +157,24 @@ pub(crate) fn fit(
 
 /// The view of a zygote, which lives in no sandbox: the same files at the same places, so that what it loads now is
 /// what its forks would load.
-pub(crate) fn build_for_zygote(
-    plan: &Plan,
-    mounts: Option<Vec<OpenedMount>>,
-) -> Result<(), StepError> {
+pub(crate) fn build_for_zygote(plan: &Plan, mounts: Vec<OpenedMount>) -> Result<(), StepError> {
     let root = Path::new(NEW_ROOT);
     make_root(root, plan, mounts)?;
     let tmp = root.join("tmp");
     step("make /tmp", fs::create_dir_all(&tmp))?;
     mount_tmpfs("mount /tmp", &tmp, "size=16m,nr_inodes=1024,mode=1777")?;
     bind_proc(root)?;
-    enter_root(root)
+    enter_root(root)?;
+    close_root()
 }
 
 /// Puts a new root together at `root`: the plan's mounts, files and links.
-fn make_root(root: &Path, plan: &Plan, mounts: Option<Vec<OpenedMount>>) -> Result<(), StepError> {
+fn make_root(root: &Path, plan: &Plan, mounts: Vec<OpenedMount>) -> Result<(), StepError> {
     // Before any mount, so that none of ours shows outside, and none of the host's arrives later.
     step(
         "make mounts private",
         mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC),
     )?;
-    // Sources before the new root covers anything they may lie under.
-    let mounts = match mounts {
-        Some(mounts) => mounts,
-        None => open_mounts(&plan.mounts)?,
-    };
     mount_tmpfs("mount new root", root, "size=1m,nr_inodes=4096,mode=755")?;
     for (number, mount) in mounts.into_iter().enumerate() {
         attach(root, mount, number)?;
@@ -193,21 +182,26 @@ fn make_root(root: &Path, plan: &Plan, mounts: Option<Vec<OpenedMount>>) -> Resu
     for (path, contents) in &plan.files {
         write_file(&inside(root, path), contents)?;
     }
+    // Links after mounts: a mount must not be led astray by one.
     for (path, target) in &plan.symlinks {
         make_symlink(&inside(root, path), target)?;
     }
     Ok(())
 }
 
-/// Makes `root`, read-only from now on, the root and lets go of the old one.
+/// Makes `root` the root and lets go of the old one.
 fn enter_root(root: &Path) -> Result<(), StepError> {
-    let read_only = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
-    step("make root read-only", mount_remount(root, read_only, c""))?;
     step("enter new root", rustix::process::chdir(root))?;
     // Both arguments the same: the old root ends up on top of the new one, to be taken off there.
     step("pivot root", rustix::process::pivot_root(".", "."))?;
     step("detach old root", unmount(".", UnmountFlags::DETACH))?;
     step("enter new root", rustix::process::chdir("/"))
+}
+
+/// Makes the root itself read-only.
+fn close_root() -> Result<(), StepError> {
+    let flags = MountFlags::BIND | MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV;
+    step("make root read-only", mount_remount("/", flags, c""))
 }
 
 fn open_listeners(ports: &[u16]) -> Result<Vec<OwnedFd>, StepError> {

@@ -65,6 +65,8 @@ struct Spawner {
     /// Slots of `live` by what they wait for; none for those that run.
     /// Shells ready to be fitted, the newest last.
     shells: Vec<u32>,
+    /// Shells that a zygote has forked into.
+    primed: Vec<(ZygoteId, u32)>,
     /// Shells being made ahead.
     preparing: BTreeSet<u32>,
     /// From a request to its answer.
@@ -98,9 +100,12 @@ struct Live {
     parts: Option<Parts>,
     /// What a zygote needs; none once that has it, or if there is none.
     tools: Option<ForkTools>,
-    /// What the fork is to be; none once it has been asked for.
-    fork: Option<(ZygoteId, Program, Limits)>,
-    forked: bool,
+    /// Where a fork hears what it is for.
+    go: OwnedFd,
+    /// What the fork is to be; none once it has been told.
+    fork: Option<(Program, Limits)>,
+    /// The zygote that has forked into it, or will.
+    forked_from: Option<ZygoteId>,
     failure: Option<Failure>,
     ended: Option<(Option<i32>, Option<i32>)>,
 }
@@ -262,6 +267,7 @@ impl Spawner {
             init_filter: step("compile filter", seccomp::compile(Role::Init))?,
             live: BTreeMap::new(),
             shells: Vec::new(),
+            primed: Vec::new(),
             preparing: BTreeSet::new(),
             starting: BTreeSet::new(),
             ending: BTreeSet::new(),
@@ -325,8 +331,10 @@ impl Spawner {
         };
         let network = self.starting.iter().any(waits).then_some(NETWORK_LOOK);
         let retiring = (!self.retiring.is_empty()).then_some(RETIRE_RETRY);
-        let stock = self.stock.look_again_in(self.spare());
-        [network, retiring, stock, self.zygotes.look_again_in()].into_iter().flatten().min()
+        [network, retiring, self.restock_in(), self.zygotes.look_again_in()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn take_request(&mut self) -> Result<(), ProtocolError> {
@@ -365,7 +373,7 @@ impl Spawner {
 
     fn warm(&mut self, zygote: &Zygote) {
         let (epoll, filter) = (&self.epoll, &self.function_filter);
-        let host = Host { epoll, filter, privileged: self.privileged };
+        let host = Host { epoll, filter };
         if let Err(error) = self.zygotes.warm(zygote, host) {
             self.trouble("boot a zygote", error.to_string());
         }
@@ -406,7 +414,7 @@ impl Spawner {
                 let event = Event::Started {
                     token,
                     init_pid: live.pid.as_raw_nonzero().get(),
-                    forked: live.forked,
+                    forked: live.forked_from.is_some(),
                     parts: roles,
                 };
                 live.stage = Stage::Running;

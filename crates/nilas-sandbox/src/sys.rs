@@ -278,14 +278,15 @@ pub(crate) fn unshare_cgroup() -> Result<()> {
     check(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) }.into())
 }
 
-/// Makes the caller the administrator of a user namespace of its own, in which its ids are what they were.
+/// Makes the caller the administrator of a user namespace of its own, in which its ids are what they were, with a mount
+/// namespace to take hold of mounts in.
 ///
 /// An ordinary user's zygotes and sandboxes have this one namespace above them: so a zygote may enter a sandbox's.
 pub(crate) fn enter_own_user_namespace() -> std::io::Result<()> {
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     // SAFETY: touches no memory; the caller is single-threaded.
     // JUSTIFICATION: rustix marks unshare unsafe as a whole, for CLONE_FILES.
-    check(unsafe { libc::unshare(libc::CLONE_NEWUSER) }.into())?;
+    check(unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) }.into())?;
     std::fs::write("/proc/self/uid_map", format!("{uid} {uid} 1"))?;
     std::fs::write("/proc/self/setgroups", "deny")?;
     std::fs::write("/proc/self/gid_map", format!("{gid} {gid} 1"))?;

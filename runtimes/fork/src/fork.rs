@@ -29,11 +29,9 @@ const PLACED: RawFd = 5;
 
 /// Everything a fork needs, prepared before the first helper exists.
 pub(crate) struct Birth<'a> {
-    pub(crate) order: ForkOrder<'a>,
+    pub(crate) order: ForkOrder,
     pub(crate) descriptors: &'a [RawFd],
     pub(crate) filters: &'a [Vec<u8>],
-    /// The directory with a zero byte after it.
-    pub(crate) directory: &'a [u8],
     /// What the interpreter had blocked.
     pub(crate) blocked: libc::sigset_t,
 }
@@ -148,12 +146,6 @@ fn become_child(birth: &Birth<'_>) -> Result<(), Failed> {
     // JUSTIFICATION: as above.
     done(unsafe { libc::setsid() }.into(), Step::Session)?;
     place_descriptors(birth)?;
-    // SAFETY: a string that ends in a zero byte.
-    // JUSTIFICATION: as above.
-    done(unsafe { libc::chdir(birth.directory.as_ptr().cast()) }.into(), Step::Directory)?;
-    for (resource, value) in order.limits {
-        set_limit(resource, value)?;
-    }
     drop_rights(order)?;
     for filter in birth.filters {
         install(filter)?;
@@ -181,26 +173,17 @@ fn place_descriptors(birth: &Birth<'_>) -> Result<(), Failed> {
     for number in PLACED..LOW_DESCRIPTORS {
         close(number);
     }
-    let report = birth.descriptor(Place::Report);
-    birth.descriptors.iter().filter(|descriptor| **descriptor != report).for_each(|fd| close(*fd));
+    let kept = [Place::Report, Place::Go].map(|place| birth.descriptor(place));
+    birth
+        .descriptors
+        .iter()
+        .filter(|descriptor| !kept.contains(descriptor))
+        .for_each(|fd| close(*fd));
     Ok(())
 }
 
-fn set_limit(resource: u32, value: u64) -> Result<(), Failed> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is valid for reads and writes.
-    // JUSTIFICATION: as above.
-    unsafe {
-        done(libc::getrlimit(resource, &raw mut limit).into(), Step::Limits)?;
-        // The host's hard limit cannot be raised from in here.
-        let value = value.min(limit.rlim_max);
-        limit = libc::rlimit { rlim_cur: value, rlim_max: value };
-        done(libc::setrlimit(resource, &raw const limit).into(), Step::Limits)
-    }
-}
-
 /// By bare system calls: libc's wrappers would ask all threads it remembers to change too.
-fn drop_rights(order: &ForkOrder<'_>) -> Result<(), Failed> {
+fn drop_rights(order: &ForkOrder) -> Result<(), Failed> {
     const CAPABILITY_VERSION: u32 = 0x2008_0522;
     for bit in 0..64_u64 {
         // SAFETY: touches no memory.
@@ -247,7 +230,7 @@ fn install(filter: &[u8]) -> Result<(), Failed> {
 }
 
 impl Birth<'_> {
-    fn descriptor(&self, place: Place) -> RawFd {
+    pub(crate) fn descriptor(&self, place: Place) -> RawFd {
         self.descriptors[place as usize]
     }
 }

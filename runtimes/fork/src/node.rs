@@ -1,4 +1,4 @@
-//! The door for Node: an N-API addon with one function, `serve()`.
+//! The door for Node: an N-API addon with the functions `serve()`, `go()` and `pair()`.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
@@ -6,6 +6,8 @@ use std::ptr;
 use napi_sys::{napi_callback_info, napi_env, napi_value};
 
 use crate::{platform, zygote};
+
+type Function = unsafe extern "C" fn(napi_env, napi_callback_info) -> napi_value;
 
 /// Called by Node when it loads the addon.
 ///
@@ -20,29 +22,24 @@ pub unsafe extern "C" fn napi_register_module_v1(env: napi_env, exports: napi_va
         // Without a word of being ready: the spawner gives this zygote up.
         std::process::abort();
     }
-    let name = "serve";
-    let mut function = ptr::null_mut();
-    // SAFETY: `env` and `exports` are Node's own, alive during this call; the name is a string of the length given.
-    // JUSTIFICATION: as above.
-    unsafe {
-        let length = name.len() as isize;
-        napi_sys::napi_create_function(
-            env,
-            name.as_ptr().cast(),
-            length,
-            Some(serve),
-            ptr::null_mut(),
-            &raw mut function,
-        );
-        napi_sys::napi_set_named_property(env, exports, c"serve".as_ptr(), function);
+    for (name, function) in [(c"serve", serve as Function), (c"go", go), (c"pair", pair)] {
+        let mut value = ptr::null_mut();
+        let length = name.count_bytes() as isize;
+        let data = ptr::null_mut();
+        // SAFETY: `env` and `exports` are Node's own, alive during this call; the name is a string of the length given.
+        // JUSTIFICATION: as above.
+        unsafe {
+            let name = name.as_ptr();
+            napi_sys::napi_create_function(env, name, length, Some(function), data, &raw mut value);
+            napi_sys::napi_set_named_property(env, exports, name, value);
+        }
     }
     exports
 }
 
-/// Serves as a zygote; in a child gives its environment as a string.
+/// Serves as a zygote; returns in each child.
 unsafe extern "C" fn serve(env: napi_env, _: napi_callback_info) -> napi_value {
-    let environment = zygote::serve();
-    let mut text = ptr::null_mut();
+    zygote::serve();
     // SAFETY: this is the thread of `env`; the loop is Node's, and single.
     // JUSTIFICATION: N-API is a C interface.
     unsafe {
@@ -50,10 +47,34 @@ unsafe extern "C" fn serve(env: napi_env, _: napi_callback_info) -> napi_value {
         napi_sys::napi_get_uv_event_loop(env, &raw mut event_loop);
         fork_loop(event_loop.cast());
         reseed();
-        let (bytes, length) = (environment.as_ptr().cast(), environment.len() as isize);
-        napi_sys::napi_create_string_utf8(env, bytes, length, &raw mut text);
     }
+    ptr::null_mut()
+}
+
+/// In a child: waits for what it is for; gives its environment as a string.
+unsafe extern "C" fn go(env: napi_env, _: napi_callback_info) -> napi_value {
+    let environment = zygote::go();
+    let mut text = ptr::null_mut();
+    let (bytes, length) = (environment.as_ptr().cast(), environment.len() as isize);
+    // SAFETY: as in `serve`; the bytes are valid for the length.
+    // JUSTIFICATION: as in `serve`.
+    unsafe { napi_sys::napi_create_string_utf8(env, bytes, length, &raw mut text) };
     text
+}
+
+/// Two connected sockets as one number, 65,536 times the first plus the second; -1 if there are none.
+unsafe extern "C" fn pair(env: napi_env, _: napi_callback_info) -> napi_value {
+    let mut sockets = [-1; 2];
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
+    let mut number = ptr::null_mut();
+    // SAFETY: two numbers are written; the rest as in `serve`.
+    // JUSTIFICATION: as in `serve`.
+    unsafe {
+        let made = libc::socketpair(libc::AF_UNIX, kind, 0, sockets.as_mut_ptr()) == 0;
+        let both = if made { i64::from(sockets[0]) << 16 | i64::from(sockets[1]) } else { -1 };
+        napi_sys::napi_create_int64(env, both, &raw mut number);
+    }
+    number
 }
 
 /// OpenSSL notices a fork by the process id, which in a pid namespace may be the zygote's own number.

@@ -1,7 +1,8 @@
 //! What the spawner tells a zygote: the one definition of both ends.
 //!
-//! Two messages, each one packet: `rules` once, then one `ForkOrder` a sandbox. Integers are little-endian, byte strings
-//! have a `u32` length before them. Shared as a source file, for the zygote's end is built apart, without dependencies.
+//! To a zygote: `Rules` once, then one `ForkOrder` a sandbox, each one packet. To a fork, by a pipe of its own: one `Go`,
+//! when it is known what the sandbox is for. Integers are little-endian, byte strings have a `u32` length before them.
+//! Shared as a source file, for the zygote's end is built apart, without dependencies.
 //!
 //! Invariant: pure, and decoding allocates nothing.
 
@@ -40,10 +41,11 @@ pub(crate) enum Place {
     Channel,
     Telemetry,
     Report,
+    Go,
 }
 
 /// Descriptors every order has.
-pub(crate) const PLACES: usize = Place::Report as usize + 1;
+pub(crate) const PLACES: usize = Place::Go as usize + 1;
 
 /// Steps of a fork that can fail, for the report and for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +63,6 @@ pub(crate) enum Step {
     JoinCgroup,
     Session,
     Descriptors,
-    Directory,
-    Limits,
     Ids,
     Capabilities,
     Privileges,
@@ -71,7 +71,7 @@ pub(crate) enum Step {
 
 /// For a child that is to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ForkOrder<'a> {
+pub(crate) struct ForkOrder {
     /// Whether ids have to be taken on, or are the right ones already.
     pub(crate) change_ids: bool,
     pub(crate) uid: u32,
@@ -80,6 +80,11 @@ pub(crate) struct ForkOrder<'a> {
     pub(crate) group: bool,
     /// `tasks` files of v1 groups, after that.
     pub(crate) doors: u8,
+}
+
+/// What a fork is for. It has waited for this, and goes on to be the function's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Go<'a> {
     /// Resource and value, soft and hard alike.
     pub(crate) limits: [(u32, u64); RESOURCES],
     pub(crate) directory: &'a [u8],
@@ -91,11 +96,11 @@ pub(crate) struct ForkOrder<'a> {
 pub(crate) enum Message<'a> {
     /// System call filters: instructions, one filter after the other, each with its length in bytes before it.
     Rules(&'a [u8]),
-    Fork(ForkOrder<'a>),
+    Fork(ForkOrder),
 }
 
 impl Step {
-    pub(crate) const ALL: [(Self, &'static str); 18] = [
+    pub(crate) const ALL: [(Self, &'static str); 16] = [
         (Self::JoinUser, "join the user namespace"),
         (Self::JoinPid, "join the pid namespace"),
         (Self::Clone, "clone into the pid namespace"),
@@ -108,8 +113,6 @@ impl Step {
         (Self::JoinCgroup, "join the cgroup namespace"),
         (Self::Session, "start session"),
         (Self::Descriptors, "place descriptor"),
-        (Self::Directory, "enter working directory"),
-        (Self::Limits, "set rlimits"),
         (Self::Ids, "become the function's user"),
         (Self::Capabilities, "drop capabilities"),
         (Self::Privileges, "set no_new_privs"),
@@ -132,19 +135,39 @@ pub(crate) fn encode_rules(filters: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-impl ForkOrder<'_> {
+impl ForkOrder {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes =
             vec![KIND_FORK, u8::from(self.change_ids), u8::from(self.group), self.doors];
         bytes.extend_from_slice(&self.uid.to_le_bytes());
         bytes.extend_from_slice(&self.gid.to_le_bytes());
-        for (resource, value) in self.limits {
-            bytes.extend_from_slice(&resource.to_le_bytes());
-            bytes.extend_from_slice(&value.to_le_bytes());
-        }
-        put_bytes(&mut bytes, self.directory);
-        put_bytes(&mut bytes, self.environment);
         bytes
+    }
+}
+
+impl<'a> Go<'a> {
+    /// With its own length before it.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        for (resource, value) in self.limits {
+            body.extend_from_slice(&resource.to_le_bytes());
+            body.extend_from_slice(&value.to_le_bytes());
+        }
+        put_bytes(&mut body, self.directory);
+        put_bytes(&mut body, self.environment);
+        let mut bytes = Vec::new();
+        put_bytes(&mut bytes, &body);
+        bytes
+    }
+
+    /// Of the body alone.
+    pub(crate) fn decode(body: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader(body);
+        let mut limits = [(0, 0); RESOURCES];
+        for limit in &mut limits {
+            *limit = (reader.u32()?, u64::from_le_bytes(reader.take()?));
+        }
+        Some(Self { limits, directory: reader.bytes()?, environment: reader.bytes()? })
     }
 }
 
@@ -158,22 +181,8 @@ impl<'a> Message<'a> {
                 let mut reader = Reader(rest);
                 let [change_ids, group, doors] = reader.take()?;
                 let (uid, gid) = (reader.u32()?, reader.u32()?);
-                let mut limits = [(0, 0); RESOURCES];
-                for limit in &mut limits {
-                    *limit = (reader.u32()?, u64::from_le_bytes(reader.take()?));
-                }
-                let (directory, environment) = (reader.bytes()?, reader.bytes()?);
                 let (change_ids, group) = (change_ids != 0, group != 0);
-                Some(Self::Fork(ForkOrder {
-                    change_ids,
-                    uid,
-                    gid,
-                    group,
-                    doors,
-                    limits,
-                    directory,
-                    environment,
-                }))
+                Some(Self::Fork(ForkOrder { change_ids, uid, gid, group, doors }))
             }
             _ => None,
         }
@@ -212,19 +221,19 @@ fn put_bytes(into: &mut Vec<u8>, bytes: &[u8]) {
 mod tests {
     use super::*;
 
+    const ORDER: ForkOrder =
+        ForkOrder { change_ids: true, uid: 993, gid: 990, group: false, doors: 3 };
+    const GO: Go<'_> = Go {
+        limits: [(7, 1_024), (6, 2), (4, 1), (11, 4), (8, 5), (3, u64::MAX)],
+        directory: b"/var/task",
+        environment: b"A=1\0B=2\0",
+    };
+
     #[test]
     fn what_is_encoded_is_decoded() {
-        let order = ForkOrder {
-            change_ids: true,
-            uid: 993,
-            gid: 990,
-            group: false,
-            doors: 3,
-            limits: [(7, 1_024), (6, 2), (4, 1), (11, 4), (8, 5), (3, u64::MAX)],
-            directory: b"/var/task",
-            environment: b"A=1\0B=2\0",
-        };
-        assert_eq!(Message::decode(&order.encode()), Some(Message::Fork(order)));
+        assert_eq!(Message::decode(&ORDER.encode()), Some(Message::Fork(ORDER)));
+        let bytes = GO.encode();
+        assert_eq!(Reader(&bytes).bytes().and_then(Go::decode), Some(GO));
         let rules = encode_rules(&[vec![1; 16], vec![2; 8]]);
         let Some(Message::Rules(body)) = Message::decode(&rules) else { panic!("rules") };
         let mut reader = Reader(body);
@@ -234,20 +243,14 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_order_is_none() {
-        let order = ForkOrder {
-            change_ids: false,
-            uid: 1,
-            gid: 2,
-            group: true,
-            doors: 0,
-            limits: [(0, 0); RESOURCES],
-            directory: b"/",
-            environment: b"",
-        };
-        let bytes = order.encode();
+    fn what_is_cut_is_none() {
+        let bytes = ORDER.encode();
         for length in 0..bytes.len() {
             assert_eq!(Message::decode(&bytes[..length]), None, "{length} bytes");
+        }
+        let bytes = GO.encode();
+        for length in 4..bytes.len() {
+            assert_eq!(Go::decode(&bytes[4..length]), None, "{length} bytes");
         }
     }
 

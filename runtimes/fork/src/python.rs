@@ -4,13 +4,19 @@ use std::ffi::c_char;
 
 use crate::zygote;
 
-/// Serves as a zygote. In a child: the length of its environment, of which as much as fits is in `into`.
+/// Serves as a zygote; returns in each child.
+#[unsafe(no_mangle)]
+pub extern "C" fn nilas_fork_serve() {
+    zygote::serve();
+}
+
+/// In a child: waits for what it is for. Gives the length of its environment, of which as much as fits is in `into`.
 ///
 /// # Safety
 /// `into` is valid for `capacity` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn nilas_fork_serve(into: *mut c_char, capacity: usize) -> usize {
-    let environment = zygote::serve();
+pub unsafe extern "C" fn nilas_fork_go(into: *mut c_char, capacity: usize) -> usize {
+    let environment = zygote::go();
     let length = environment.len().min(capacity);
     // SAFETY: both are valid for `length` bytes, and one of them is new.
     // JUSTIFICATION: a C interface.

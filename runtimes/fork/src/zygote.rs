@@ -1,18 +1,21 @@
 //! The zygote's life: waits for orders, and forks for each. Only children come back from it.
 
 use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use crate::fork::{self, Birth, DESCRIPTORS_MAX, Side};
-use crate::order::{Message, PLACES, READY, Reader};
+use crate::order::{Go, Message, PLACES, Place, READY, Reader};
 
 /// The connection to the spawner, inherited over exec.
 const CONTROL: RawFd = 3;
 /// Largest packet of the spawner, bytes.
 const PACKET_BYTES_MAX: usize = 128 * 1024;
 
-/// Serves until the spawner is gone, which ends the process. Returns in each child, with its environment:
-/// `NAME=VALUE`, each with a zero byte after it.
-pub(crate) fn serve() -> Vec<u8> {
+/// Where a child hears what it is for.
+static GO: AtomicI32 = AtomicI32::new(-1);
+
+/// Serves until the spawner is gone, which ends the process. Returns in each child, which calls `go` next.
+pub(crate) fn serve() {
     let mut packet = vec![0_u8; PACKET_BYTES_MAX];
     let mut filters: Vec<Vec<u8>> = Vec::new();
     allow_forks();
@@ -31,13 +34,11 @@ pub(crate) fn serve() -> Vec<u8> {
             Some(Message::Fork(order))
                 if count >= PLACES + usize::from(order.group) + usize::from(order.doors) =>
             {
-                let directory = [order.directory, &[0]].concat();
-                let environment = order.environment.to_vec();
                 let blocked = block_signals();
-                let birth =
-                    Birth { order, descriptors, filters: &filters, directory: &directory, blocked };
+                let birth = Birth { order, descriptors, filters: &filters, blocked };
                 if fork::fork(&birth) == Side::Child {
-                    return environment;
+                    GO.store(birth.descriptor(Place::Go), Ordering::Relaxed);
+                    return;
                 }
                 // SAFETY: an initialised set; a null old set is allowed.
                 // JUSTIFICATION: as above.
@@ -49,6 +50,59 @@ pub(crate) fn serve() -> Vec<u8> {
             _ => {}
         }
         descriptors.iter().for_each(|descriptor| fork::close(*descriptor));
+    }
+}
+
+/// In a child: waits for what it is for, and takes that on; gives the environment, `NAME=VALUE`, each with a zero byte after
+/// it. Ends the process if nobody is left to say so.
+pub(crate) fn go() -> Vec<u8> {
+    const LENGTH_BYTES: usize = 4;
+    let descriptor = GO.load(Ordering::Relaxed);
+    let mut length = [0; LENGTH_BYTES];
+    read_all(descriptor, &mut length);
+    let length = usize::try_from(u32::from_le_bytes(length)).unwrap_or(0);
+    let mut body = vec![0; length.min(PACKET_BYTES_MAX)];
+    read_all(descriptor, &mut body);
+    fork::close(descriptor);
+    let Some(go) = Go::decode(&body) else { end() };
+    let directory = [go.directory, &[0]].concat();
+    let limited = go.limits.into_iter().all(|(resource, value)| set_limit(resource, value));
+    // SAFETY: a string that ends in a zero byte.
+    // JUSTIFICATION: this crate is built without a library of safe system calls.
+    let entered = unsafe { libc::chdir(directory.as_ptr().cast()) } == 0;
+    if !limited || !entered {
+        end()
+    }
+    go.environment.to_vec()
+}
+
+fn read_all(descriptor: RawFd, mut buffer: &mut [u8]) {
+    while !buffer.is_empty() {
+        // SAFETY: the buffer is valid for its length.
+        // JUSTIFICATION: this crate is built without a library of safe system calls.
+        let read = unsafe { libc::read(descriptor, buffer.as_mut_ptr().cast(), buffer.len()) };
+        match usize::try_from(read) {
+            Ok(read) if read > 0 => buffer = &mut buffer[read..],
+            Err(_) if std::io::Error::last_os_error().raw_os_error() == Some(libc::EINTR) => {}
+            _ => end(),
+        }
+    }
+}
+
+fn set_limit(resource: u32, value: u64) -> bool {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid for reads and writes.
+    // JUSTIFICATION: this crate is built without a library of safe system calls.
+    unsafe {
+        libc::getrlimit(resource, &raw mut limit);
+        // The host's hard limit cannot be raised from in here.
+        let value = value.min(limit.rlim_max);
+        // The filter refuses to change one of them, which is what it has to be since long.
+        if (limit.rlim_cur, limit.rlim_max) == (value, value) {
+            return true;
+        }
+        limit = libc::rlimit { rlim_cur: value, rlim_max: value };
+        libc::setrlimit(resource, &raw const limit) == 0
     }
 }
 

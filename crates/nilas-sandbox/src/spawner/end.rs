@@ -28,6 +28,7 @@ impl Spawner {
             self.preparing.remove(&slot);
             self.starting.remove(&slot);
             self.shells.retain(|shell| *shell != slot);
+            self.primed.retain(|(_, shell)| *shell != slot);
             if let Some(live) = self.live.remove(&slot) {
                 self.finish(live);
             }

@@ -15,6 +15,7 @@ use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitOptions};
 
+use super::zygote::ZygoteId;
 use super::{FIRST_SLOT_KEY, Live, Parts, SLOTS_MAX, Spawner, Stage};
 use crate::cgroup::Cgroup;
 use crate::init::{self, Birth, Stdio};
@@ -30,11 +31,13 @@ const IDS_PER_SLOT: u32 = 65_536;
 
 const _: () = assert!(HOST_ID_BASE as u64 + SLOTS_MAX as u64 * IDS_PER_SLOT as u64 <= 1 << 31);
 
-/// Shells kept ready when little is started, and when a lot is.
+/// Shells kept ready when little is started, and when a lot is; the same for those that a zygote has forked into, for each.
 const SPARE_MIN: usize = 2;
-const SPARE_MAX: usize = 24;
+const SPARE_MAX: usize = 16;
+/// Of all zygotes together.
+const PRIMED_MAX: usize = 32;
 /// Rest after the last start before more are made: what has just been started needs the CPU.
-const REST: Duration = Duration::from_millis(10);
+const REST: Duration = Duration::from_millis(1);
 /// Quiet time after which fewer are kept.
 const CALM: Duration = Duration::from_secs(30);
 
@@ -55,6 +58,7 @@ pub(super) struct ForkTools {
     pub(super) namespaces: Vec<OwnedFd>,
     pub(super) stdio: Stdio,
     pub(super) report: OwnedFd,
+    pub(super) go: OwnedFd,
     pub(super) group: Option<OwnedFd>,
     pub(super) doors: Vec<File>,
 }
@@ -70,7 +74,7 @@ impl Stock {
         Self { outbound, target: SPARE_MIN, last_start: now, last_change: now }
     }
 
-    /// A sandbox is asked for; whether a shell was there for it.
+    /// A sandbox is asked for; whether what was ready for it was the best.
     pub(super) fn started(&mut self, found: bool) {
         self.last_start = super::now();
         if !found {
@@ -84,38 +88,39 @@ impl Stock {
         self.outbound = None;
     }
 
-    /// The kind of shell to make now, with `spare` of them there.
-    fn lacking(&mut self, spare: usize) -> Option<Outbound> {
+    /// The kind of shell to make ahead.
+    fn kind(&mut self) -> Option<Outbound> {
         let now = super::now();
-        if self.target > SPARE_MIN
-            && now - self.last_change >= CALM
-            && now - self.last_start >= CALM
-        {
+        let calm = now - self.last_change >= CALM && now - self.last_start >= CALM;
+        if self.target > SPARE_MIN && calm {
             self.target /= 2;
             self.last_change = now;
         }
-        let rested = now - self.last_start >= REST;
-        self.outbound.filter(|_| rested && spare < self.target)
+        self.outbound
     }
 
-    /// When to look again, with `spare` there.
-    pub(super) fn look_again_in(&self, spare: usize) -> Option<Duration> {
-        let lacking = self.outbound.is_some() && spare < self.target;
-        lacking
-            .then(|| REST.saturating_sub(self.last_start.elapsed()).max(Duration::from_millis(1)))
+    fn rest(&self) -> Duration {
+        REST.saturating_sub(self.last_start.elapsed())
     }
 }
 
 // === impl Spawner ===
 
 impl Spawner {
-    /// Makes one shell if one is lacking and nothing else is to be done.
+    /// Makes or primes one shell if one is lacking and nothing else is to be done.
     pub(super) fn restock(&mut self) {
-        if !self.starting.is_empty() {
+        if !self.starting.is_empty() || !self.stock.rest().is_zero() {
             return;
         }
-        let Some(outbound) = self.stock.lacking(self.spare()) else { return };
-        if let Err(failure) = self.make_shell(outbound) {
+        let Some(outbound) = self.stock.kind() else { return };
+        let result = if self.spare() < self.stock.target {
+            self.make_shell(outbound).map(drop)
+        } else if let Some(zygote) = self.unprimed() {
+            self.prime(zygote)
+        } else {
+            return;
+        };
+        if let Err(failure) = result {
             // The next start tries again, and is told why.
             self.stock.give_up();
             let reason = format!("{failure:?}");
@@ -123,9 +128,35 @@ impl Spawner {
         }
     }
 
+    /// When `restock` has something to do.
+    pub(super) fn restock_in(&self) -> Option<Duration> {
+        let lacking = self.spare() < self.stock.target || self.unprimed().is_some();
+        let wanted = self.stock.outbound.is_some() && lacking && self.starting.is_empty();
+        wanted.then(|| self.stock.rest().max(Duration::from_millis(1)))
+    }
+
     /// Shells that wait, or are being made.
-    pub(super) fn spare(&self) -> usize {
+    fn spare(&self) -> usize {
         self.shells.len() + self.preparing.len()
+    }
+
+    /// A zygote that should fork into another shell, if there is one for it.
+    fn unprimed(&self) -> Option<ZygoteId> {
+        if self.primed.len() >= PRIMED_MAX || self.shells.is_empty() {
+            return None;
+        }
+        let primed = |id: ZygoteId| self.primed.iter().filter(|(zygote, _)| *zygote == id).count();
+        self.zygotes.ready().find(|id| primed(*id) < self.stock.target)
+    }
+
+    /// Lets a zygote fork into a shell ahead of the start that will need it.
+    fn prime(&mut self, zygote: ZygoteId) -> Result<(), Failure> {
+        let Some(slot) = self.shells.pop() else { return Ok(()) };
+        let Some(live) = self.live.get_mut(&slot) else { return Ok(()) };
+        let Some(tools) = live.tools.take() else { return Ok(()) };
+        live.forked_from = Some(zygote);
+        self.primed.push((zygote, slot));
+        self.zygotes.fork(zygote, &tools, self.privileged)
     }
 
     /// Forks a new shell; gives its slot.
@@ -134,7 +165,7 @@ impl Spawner {
         self.serial += 1;
         let name = format!("{:08x}", self.serial);
         let cgroup = step("make cgroup", self.layout.create(&name))?;
-        let (pid, status, parts, tools) = match self.fork(slot, &cgroup) {
+        let (pid, status, parts, tools, go) = match self.fork(slot, &cgroup) {
             Ok(forked) => forked,
             Err(error) => {
                 self.retiring.push((cgroup, 0));
@@ -152,8 +183,9 @@ impl Spawner {
             wanted: None,
             parts: Some(parts),
             tools: Some(tools),
+            go,
             fork: None,
-            forked: false,
+            forked_from: None,
             failure: None,
             ended: None,
         };
@@ -180,7 +212,7 @@ impl Spawner {
         &self,
         slot: u32,
         cgroup: &Cgroup,
-    ) -> Result<(Pid, OwnedFd, Parts, ForkTools), StepError> {
+    ) -> Result<(Pid, OwnedFd, Parts, ForkTools, OwnedFd), StepError> {
         let name = "open descriptors";
         let (channel, function_channel) = step(name, stream_pair())?;
         let (telemetry, function_telemetry) = step(name, self.function_pipe(slot))?;
@@ -188,6 +220,8 @@ impl Spawner {
         let (status, init_status) = step(name, protocol::socket_pair())?;
         let (orders, init_orders) = step(name, protocol::socket_pair())?;
         let (report, zygote_report) = step(name, pipe_with(PipeFlags::CLOEXEC))?;
+        let (fork_go, go) = step(name, pipe_with(PipeFlags::CLOEXEC))?;
+        step(name, rustix::fs::fcntl_setfl(&go, OFlags::NONBLOCK))?;
         let mut parts = vec![
             (Part::Channel, channel),
             (Part::Telemetry, telemetry),
@@ -208,7 +242,7 @@ impl Spawner {
         let birth = Birth {
             tools: Tools {
                 cgroup_doors: step("open cgroup", cgroup.open_v1_doors())?,
-                mounts: if self.privileged { Some(jail::open_mounts(&plan.mounts)?) } else { None },
+                mounts: jail::open_mounts(&plan.mounts)?,
                 status: init_status,
             },
             plan,
@@ -222,6 +256,7 @@ impl Spawner {
             namespaces: Vec::new(),
             stdio,
             report: zygote_report,
+            go: fork_go,
             doors: step("open cgroup", cgroup.open_v1_doors())?,
             group: group.map(OwnedFd::from),
         };
@@ -236,7 +271,7 @@ impl Spawner {
                     sys::best_effort(rustix::process::waitpid(Some(pid), WaitOptions::empty()));
                     return step("watch sandbox", Err(error));
                 }
-                Ok((pid, status, parts, tools))
+                Ok((pid, status, parts, tools, go))
             }
         }
     }

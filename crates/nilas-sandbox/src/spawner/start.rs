@@ -6,26 +6,27 @@ use std::time::Duration;
 
 use rustix::net::SendFlags;
 
+use super::zygote::{self, ZygoteId};
 use super::{Live, NETWORK_WAIT, Spawner, Stage, now, shell};
 use crate::jail::{self, PlannedMount, StepError, step};
 use crate::net::NetError;
+use crate::order;
 use crate::protocol::{self, Failure, Go, LISTENERS_MAX, Outfit, Program, TREES_MAX};
 use crate::rootfs;
-use crate::spec::SandboxSpec;
+use crate::spec::{Outbound, SandboxSpec};
 
 impl Spawner {
     pub(super) fn start(&mut self, token: u64, spec: SandboxSpec) -> Result<(), Failure> {
         check(&spec)?;
-        let ready = self.shells.iter().rposition(|slot| {
-            self.live.get(slot).is_some_and(|live| live.outbound == spec.outbound)
-        });
-        self.stock.started(ready.is_some());
-        if let Some(place) = ready {
-            let slot = self.shells.remove(place);
+        let zygote = spec.zygote.as_ref().and_then(|zygote| self.zygotes.find(zygote));
+        let primed = zygote.and_then(|zygote| self.take_primed(zygote, spec.outbound));
+        self.stock.started(zygote.is_none() || primed.is_some());
+        if let Some(slot) = primed.or_else(|| self.take_shell(spec.outbound)) {
             self.starting.insert(slot);
             self.fit_or_fail(slot, token, spec);
             return Ok(());
         }
+        self.stock.started(false);
         let slot = self.make_shell(spec.outbound)?;
         self.preparing.remove(&slot);
         self.starting.insert(slot);
@@ -34,6 +35,22 @@ impl Spawner {
             live.wanted = Some(Box::new(spec));
         }
         Ok(())
+    }
+
+    fn take_shell(&mut self, outbound: Outbound) -> Option<u32> {
+        let live = &self.live;
+        let fits = |slot: &u32| live.get(slot).is_some_and(|live| live.outbound == outbound);
+        let place = self.shells.iter().rposition(fits)?;
+        Some(self.shells.remove(place))
+    }
+
+    fn take_primed(&mut self, zygote: ZygoteId, outbound: Outbound) -> Option<u32> {
+        let live = &self.live;
+        let fits = |(from, slot): &(ZygoteId, u32)| {
+            *from == zygote && live.get(slot).is_some_and(|live| live.outbound == outbound)
+        };
+        let place = self.primed.iter().position(fits)?;
+        Some(self.primed.remove(place).1)
     }
 
     /// Pid 1 has done what needs no knowledge of the function.
@@ -66,17 +83,16 @@ impl Spawner {
         let Some(live) = self.live.get_mut(&slot) else { return Ok(()) };
         live.token = Some(token);
         live.stage = Stage::Fitted;
+        live.forked_from = live.forked_from.or(zygote);
         step("limit cgroup", live.cgroup.limit(&spec.limits))?;
         let mounts = rootfs::in_order(spec.mounts);
-        let mut trees: Vec<OwnedFd> = Vec::new();
-        if self.privileged {
-            let planned: Vec<PlannedMount> = mounts.iter().cloned().map(Into::into).collect();
-            let opened = jail::open_mounts(&planned)?;
-            trees = opened.into_iter().flat_map(jail::OpenedMount::into_trees).collect();
-        }
+        let planned: Vec<PlannedMount> = mounts.iter().cloned().map(Into::into).collect();
+        let opened = jail::open_mounts(&planned)?;
+        let trees: Vec<OwnedFd> =
+            opened.into_iter().flat_map(jail::OpenedMount::into_trees).collect();
         let program = Program { argv: spec.argv, env: spec.env, cwd: spec.cwd };
-        let (program, fork) = match zygote {
-            Some(zygote) => (None, Some((zygote, program))),
+        let (program, fork) = match live.forked_from {
+            Some(_) => (None, Some((program, spec.limits.clone()))),
             None => (Some(program), None),
         };
         let outfit = Outfit {
@@ -86,8 +102,7 @@ impl Spawner {
             symlinks: spec.symlinks,
             program,
         };
-        live.fork = fork.map(|(zygote, program)| (zygote, program, outfit.limits.clone()));
-        live.forked = live.fork.is_some();
+        live.fork = fork;
         if live.fork.is_none() {
             // Its ends of the pipes must not outlive the function's own.
             live.tools = None;
@@ -121,18 +136,38 @@ impl Spawner {
         live.stage = Stage::Released;
         let run = protocol::send(&live.status, &Go::Run, &[], SendFlags::DONTWAIT);
         step("talk to pid 1", run)?;
-        if let (Some((zygote, program, limits)), Some(tools)) =
-            (live.fork.take(), live.tools.take())
-        {
-            self.zygotes.fork(zygote, &program, &limits, tools, self.privileged)?;
+        if let (Some(zygote), Some(tools)) = (live.forked_from, live.tools.take()) {
+            self.zygotes.fork(zygote, &tools, self.privileged)?;
         }
-        Ok(())
+        live.tell_fork()
     }
 }
 
 // === impl Live ===
 
 impl Live {
+    /// Tells a fork what it is for.
+    fn tell_fork(&mut self) -> Result<(), Failure> {
+        let Some((program, limits)) = self.fork.take() else { return Ok(()) };
+        let variables = program.env.iter().map(|(name, value)| format!("{name}={value}\0"));
+        let environment: String = variables.collect();
+        let go = order::Go {
+            limits: jail::resource_limits(&limits)
+                .map(|(resource, value)| (zygote::resource_number(resource), value)),
+            directory: program.cwd.as_os_str().as_encoded_bytes(),
+            environment: environment.as_bytes(),
+        };
+        let bytes = go.encode();
+        // A pipe takes far more than a function's environment.
+        match rustix::io::write(&self.go, &bytes) {
+            Ok(written) if written == bytes.len() => Ok(()),
+            other => Err(Failure::Fork {
+                step: "tell the fork what it is for".to_owned(),
+                reason: format!("{other:?} of {} bytes", bytes.len()),
+            }),
+        }
+    }
+
     /// Whether the network has come, for a jail that waits for it: none while it has not.
     fn network_ready(&mut self) -> Option<Result<(), StepError>> {
         let Stage::Jailed { since } = self.stage else { return None };

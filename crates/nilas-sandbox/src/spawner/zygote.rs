@@ -20,7 +20,7 @@ use crate::order::{self, ForkOrder};
 use crate::protocol::{self, Failure, Program, ProtocolError};
 use crate::rootfs;
 use crate::seccomp::Filter;
-use crate::spec::{Limits, Zygote};
+use crate::spec::Zygote;
 use crate::sys::{self, Side};
 
 /// Zygotes kept at once: one an interpreter. The one used longest ago goes first.
@@ -64,7 +64,6 @@ struct Process {
 pub(super) struct Host<'a> {
     pub(super) epoll: &'a OwnedFd,
     pub(super) filter: &'a Filter,
-    pub(super) privileged: bool,
 }
 
 // === impl Zygotes ===
@@ -102,35 +101,32 @@ impl Zygotes {
         result
     }
 
-    /// Lets the zygote fork into a fitted shell. What goes wrong in the fork is told to its pid 1.
+    /// Those that can fork now.
+    pub(super) fn ready(&self) -> impl Iterator<Item = ZygoteId> {
+        self.processes().filter(|process| process.ready).map(|process| process.id)
+    }
+
+    /// Lets the zygote fork into a shell. What goes wrong in the fork is told to its pid 1.
     pub(super) fn fork(
         &self,
         id: ZygoteId,
-        program: &Program,
-        limits: &Limits,
-        tools: shell::ForkTools,
+        tools: &shell::ForkTools,
         privileged: bool,
     ) -> Result<(), Failure> {
         let failed = |reason: String| Failure::Fork { step: "ask the zygote".to_owned(), reason };
         let process = self.processes().find(|process| process.id == id);
         let process = process.ok_or_else(|| failed("it has ended".to_owned()))?;
-        let shell::ForkTools { namespaces, stdio, report, group, doors } = tools;
-        let variables = program.env.iter().map(|(name, value)| format!("{name}={value}\0"));
-        let environment: String = variables.collect();
+        let shell::ForkTools { namespaces, stdio, report, go, group, doors } = tools;
         let order = ForkOrder {
             change_ids: privileged,
             uid: INSIDE_UID,
             gid: INSIDE_GID,
             group: group.is_some(),
             doors: u8::try_from(doors.len()).unwrap_or(u8::MAX),
-            limits: jail::resource_limits(limits)
-                .map(|(resource, value)| (resource_number(resource), value)),
-            directory: program.cwd.as_os_str().as_encoded_bytes(),
-            environment: environment.as_bytes(),
         };
         let mut descriptors: Vec<BorrowedFd<'_>> = namespaces.iter().map(AsFd::as_fd).collect();
         descriptors.extend(
-            [&stdio.null, &stdio.output, &stdio.channel, &stdio.telemetry, &report]
+            [&stdio.null, &stdio.output, &stdio.channel, &stdio.telemetry, report, go]
                 .map(AsFd::as_fd),
         );
         descriptors.extend(group.iter().map(AsFd::as_fd));
@@ -218,7 +214,7 @@ fn boot(zygote: &Zygote, id: ZygoteId, host: Host<'_>) -> Result<Process, StepEr
     let mut plan = rootfs::plan(true);
     plan.mounts.extend(rootfs::in_order(zygote.mounts.clone()).into_iter().map(PlannedMount::from));
     plan.symlinks.extend(zygote.symlinks.iter().cloned());
-    let mounts = if host.privileged { Some(jail::open_mounts(&plan.mounts)?) } else { None };
+    let mounts = jail::open_mounts(&plan.mounts)?;
     let program = Executable::of(&Program {
         argv: zygote.argv.clone(),
         env: zygote.env.clone(),
@@ -256,13 +252,13 @@ fn boot(zygote: &Zygote, id: ZygoteId, host: Host<'_>) -> Result<Process, StepEr
 /// In the child. Returns only if something fails.
 fn become_zygote(
     plan: &jail::Plan,
-    mounts: Option<Vec<jail::OpenedMount>>,
+    mounts: Vec<jail::OpenedMount>,
     program: &Executable,
     control: &OwnedFd,
     null: &OwnedFd,
 ) -> Result<(), StepError> {
     let mut keep = vec![control.as_raw_fd(), null.as_raw_fd()];
-    keep.extend(mounts.iter().flatten().flat_map(jail::OpenedMount::descriptors));
+    keep.extend(mounts.iter().flat_map(jail::OpenedMount::descriptors));
     step("close the spawner's descriptors", sys::close_all_but(sys::LOW_DESCRIPTORS, &keep))?;
     jail::build_for_zygote(plan, mounts)?;
     step("start session", rustix::process::setsid())?;
@@ -280,7 +276,7 @@ fn become_zygote(
 /// Where nilas-fork looks for the connection.
 const ZYGOTE_CONTROL: i32 = 3;
 
-fn resource_number(resource: Resource) -> u32 {
+pub(super) fn resource_number(resource: Resource) -> u32 {
     match resource {
         Resource::Nofile => libc::RLIMIT_NOFILE,
         Resource::Nproc => libc::RLIMIT_NPROC,
