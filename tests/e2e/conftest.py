@@ -208,8 +208,10 @@ class Server:
 
     def owns(self, cgroup: pathlib.Path) -> bool:
         pids = [int(p) for p in (cgroup / "cgroup.procs").read_text().split()]
-        # A sandbox made ahead holds its init alone.
-        return len(pids) > 1 and self.process.pid not in pids and any(self.process.pid in ancestors(p) for p in pids)
+        # A sandbox made ahead has no function's code yet.
+        if not any(pathlib.Path(f"/proc/{p}/root/var/task").exists() for p in pids):
+            return False
+        return self.process.pid not in pids and any(self.process.pid in ancestors(p) for p in pids)
 
 
 def ancestors(pid: int) -> set:
