@@ -41,6 +41,8 @@ pub const EPHEMERAL_MIB_MIN: u32 = 512;
 pub const EPHEMERAL_MIB_MAX: u32 = 10_240;
 /// Tags of one resource.
 pub const TAGS_MAX: usize = 50;
+/// Aliases of one function. AWS names no figure; they share their function's record.
+pub const ALIASES_MAX: usize = 1_000;
 /// Layers of one function.
 pub const LAYERS_MAX: usize = 5;
 

@@ -79,7 +79,13 @@ pub(crate) async fn function_create(
         published_from: None,
     };
     let tags = input.tags.unwrap_or_default();
-    let record = FunctionRecord { latest, published: Vec::new(), last_version: 0, tags };
+    let record = FunctionRecord {
+        latest,
+        published: Vec::new(),
+        last_version: 0,
+        tags,
+        aliases: BTreeMap::new(),
+    };
     let mut function = Function {
         id,
         record,

@@ -41,6 +41,7 @@ pub(crate) async fn function_delete(
             function.versions().map(|(version, _)| version).collect()
         }
         Some(Qualifier::Version(number)) if function.published.contains_key(&number) => {
+            check_unreferenced(&function, number)?;
             let mut next = Function::clone(&function);
             next.published.remove(&number);
             next.slots.remove(&Version::Published(number));
@@ -55,4 +56,17 @@ pub(crate) async fn function_delete(
         lambda.engine.retire(&target.id.key(version), generation);
     }
     Ok(ApiResponse::empty(StatusCode::NO_CONTENT))
+}
+
+/// An alias never points to nothing.
+fn check_unreferenced(function: &Function, number: u64) -> Result<(), LambdaError> {
+    let aliases = function.record.aliases.iter().filter(|(_, alias)| alias.names(number));
+    let names: Vec<&str> = aliases.map(|(name, _)| name.as_str()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(LambdaError::Conflict(format!(
+        "Unable to delete version because the following aliases reference it: [{}]",
+        names.join(", ")
+    )))
 }

@@ -147,20 +147,21 @@ fn snapshot(
     }
 }
 
-/// The snapshot to invoke. A version that is still being made is waited for, within a limit: AWS would refuse, but
+/// The snapshot to invoke; `draw` is `Target::routed`'s. A version that is still being made is waited for, within a limit: AWS would refuse, but
 /// its clients poll for seconds where this takes milliseconds.
 pub(crate) async fn ready_snapshot(
     lambda: &Lambda,
     target: &Target,
+    draw: f64,
     not_found: impl Fn() -> LambdaError,
 ) -> Result<Arc<VersionSnapshot>, LambdaError> {
-    if let Some(snapshot) = look(lambda, target, &not_found)? {
+    if let Some(snapshot) = look(lambda, target, draw, &not_found)? {
         return Ok(snapshot);
     }
     let mut changes = lambda.functions.changes();
     let wait = async {
         loop {
-            if let Some(snapshot) = look(lambda, target, &not_found)? {
+            if let Some(snapshot) = look(lambda, target, draw, &not_found)? {
                 return Ok(snapshot);
             }
             if changes.changed().await.is_err() {
@@ -198,10 +199,11 @@ pub(crate) async fn is_repaired(
 fn look(
     lambda: &Lambda,
     target: &Target,
+    draw: f64,
     not_found: &impl Fn() -> LambdaError,
 ) -> Result<Option<Arc<VersionSnapshot>>, LambdaError> {
     let function = lambda.functions.get(&target.id).ok_or_else(not_found)?;
-    match function.slots.get(&target.version(&function)?) {
+    match function.slots.get(&target.routed(&function, draw)?) {
         None => Ok(None),
         Some(Slot::Ready(snapshot)) => Ok(Some(snapshot.clone())),
         Some(Slot::Failed(unusable)) => Err(unusable.clone().into()),

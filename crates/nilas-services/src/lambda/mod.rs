@@ -1,4 +1,4 @@
-//! The Lambda API, 2015-03-31 REST-JSON: functions, versions, invocations, tags.
+//! The Lambda API, 2015-03-31 REST-JSON: functions, versions, aliases, invocations, tags.
 //!
 //! One file an operation family; `router.rs` says which operations there are, `error.rs` what they answer when they
 //! refuse, `configuration.rs` what they answer when they do not.
@@ -13,6 +13,7 @@ use nilas_store::{BlobHash, Blobs, Store};
 use nilas_wire::{ApiRequest, ApiResponse, Blame, Protocol, encode_fault};
 
 mod account;
+mod alias;
 mod body;
 mod code;
 mod configuration;
@@ -189,6 +190,17 @@ impl Lambda {
             }
             Operation::ListVersionsByFunction { name } => {
                 list::version_list(self, auth, request, &name)
+            }
+            Operation::CreateAlias { name } => {
+                alias::alias_create(self, auth, request, &name).await
+            }
+            Operation::ListAliases { name } => alias::alias_list(self, auth, request, &name),
+            Operation::GetAlias { name, alias } => alias::alias_get(self, auth, &name, &alias),
+            Operation::UpdateAlias { name, alias } => {
+                alias::alias_update(self, auth, request, &name, &alias).await
+            }
+            Operation::DeleteAlias { name, alias } => {
+                alias::alias_delete(self, auth, &name, &alias).await
             }
             Operation::TagResource { arn } => tags::tag(self, auth, request, &arn).await,
             Operation::UntagResource { arn } => tags::untag(self, auth, request, &arn).await,

@@ -68,6 +68,47 @@ pub(crate) struct FunctionRecord {
     /// Numbers are never used again, even after deletion.
     pub last_version: u64,
     pub tags: BTreeMap<String, String>,
+    /// By name. Absent from records that were written before there were aliases.
+    #[serde(default)]
+    pub aliases: BTreeMap<String, AliasRecord>,
+}
+
+/// An alias: a name for a version, or for two that share its invocations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AliasRecord {
+    /// None is `$LATEST`.
+    pub published: Option<u64>,
+    pub description: String,
+    pub revision_id: String,
+    pub additional: Option<AdditionalVersion>,
+}
+
+/// The second version of an alias.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AdditionalVersion {
+    pub number: u64,
+    /// Its part of the invocations, 0 to 1.
+    pub weight: f64,
+}
+
+impl AliasRecord {
+    pub(crate) fn version(&self) -> Version {
+        self.published.map_or(Version::Latest, Version::Published)
+    }
+
+    /// The version that runs an invocation; `draw` is uniform in 0..1.
+    pub(crate) fn route(&self, draw: f64) -> Version {
+        match &self.additional {
+            Some(additional) if draw < additional.weight => Version::Published(additional.number),
+            _ => self.version(),
+        }
+    }
+
+    /// Whether any invocation can run this version.
+    pub(crate) fn names(&self, number: u64) -> bool {
+        let additional = self.additional.as_ref().map(|additional| additional.number);
+        self.published == Some(number) || additional == Some(number)
+    }
 }
 
 /// One version: `$LATEST` inside its function's record, a published one in its own.

@@ -34,6 +34,24 @@ pub(crate) enum Operation<'a> {
     Invoke {
         name: Cow<'a, str>,
     },
+    CreateAlias {
+        name: Cow<'a, str>,
+    },
+    ListAliases {
+        name: Cow<'a, str>,
+    },
+    GetAlias {
+        name: Cow<'a, str>,
+        alias: Cow<'a, str>,
+    },
+    UpdateAlias {
+        name: Cow<'a, str>,
+        alias: Cow<'a, str>,
+    },
+    DeleteAlias {
+        name: Cow<'a, str>,
+        alias: Cow<'a, str>,
+    },
     TagResource {
         arn: Cow<'a, str>,
     },
@@ -66,6 +84,11 @@ impl<'a> Operation<'a> {
             Self::PublishVersion { .. } => "PublishVersion",
             Self::ListVersionsByFunction { .. } => "ListVersionsByFunction",
             Self::Invoke { .. } => "InvokeFunction",
+            Self::CreateAlias { .. } => "CreateAlias",
+            Self::ListAliases { .. } => "ListAliases",
+            Self::GetAlias { .. } => "GetAlias",
+            Self::UpdateAlias { .. } => "UpdateAlias",
+            Self::DeleteAlias { .. } => "DeleteAlias",
             Self::TagResource { .. } => "TagResource",
             Self::UntagResource { .. } => "UntagResource",
             Self::ListTags { .. } => "ListTags",
@@ -88,7 +111,12 @@ impl<'a> Operation<'a> {
             | Self::UpdateFunctionConfiguration { name }
             | Self::PublishVersion { name }
             | Self::ListVersionsByFunction { name }
-            | Self::Invoke { name } => Some(name),
+            | Self::Invoke { name }
+            | Self::CreateAlias { name }
+            | Self::ListAliases { name }
+            | Self::GetAlias { name, .. }
+            | Self::UpdateAlias { name, .. }
+            | Self::DeleteAlias { name, .. } => Some(name),
             Self::TagResource { arn } | Self::UntagResource { arn } | Self::ListTags { arn } => {
                 Some(arn)
             }
@@ -127,6 +155,21 @@ pub(crate) fn route<'a>(method: &Method, path: &'a str, query: &str) -> Option<O
         }
         ("GET", ["2015-03-31", "functions", name, "versions"]) => {
             Operation::ListVersionsByFunction { name: percent::decode(name) }
+        }
+        ("POST", ["2015-03-31", "functions", name, "aliases"]) => {
+            Operation::CreateAlias { name: percent::decode(name) }
+        }
+        ("GET", ["2015-03-31", "functions", name, "aliases"]) => {
+            Operation::ListAliases { name: percent::decode(name) }
+        }
+        ("GET", ["2015-03-31", "functions", name, "aliases", alias]) => {
+            Operation::GetAlias { name: percent::decode(name), alias: percent::decode(alias) }
+        }
+        ("PUT", ["2015-03-31", "functions", name, "aliases", alias]) => {
+            Operation::UpdateAlias { name: percent::decode(name), alias: percent::decode(alias) }
+        }
+        ("DELETE", ["2015-03-31", "functions", name, "aliases", alias]) => {
+            Operation::DeleteAlias { name: percent::decode(name), alias: percent::decode(alias) }
         }
         ("POST", ["2017-03-31", "tags", arn]) => {
             Operation::TagResource { arn: percent::decode(arn) }
@@ -168,7 +211,7 @@ const fn gap(method: &'static str, path: &'static str, operation: &'static str) 
 }
 
 /// Paths with a query first: they are special cases of others.
-const GAPS: [Gap; 77] = [
+const GAPS: [Gap; 72] = [
     gap("GET", "/2018-10-31/layers?find=LayerVersion", "GetLayerVersionByArn"),
     gap(
         "GET",
@@ -178,12 +221,10 @@ const GAPS: [Gap; 77] = [
     gap("POST", "/2018-10-31/layers/{}/versions/{}/policy", "AddLayerVersionPermission"),
     gap("POST", "/2015-03-31/functions/{}/policy", "AddPermission"),
     gap("POST", "/2025-12-01/durable-executions/{}/checkpoint", "CheckpointDurableExecution"),
-    gap("POST", "/2015-03-31/functions/{}/aliases", "CreateAlias"),
     gap("POST", "/2025-11-30/capacity-providers", "CreateCapacityProvider"),
     gap("POST", "/2020-04-22/code-signing-configs", "CreateCodeSigningConfig"),
     gap("POST", "/2015-03-31/event-source-mappings", "CreateEventSourceMapping"),
     gap("POST", "/2021-10-31/functions/{}/url", "CreateFunctionUrlConfig"),
-    gap("DELETE", "/2015-03-31/functions/{}/aliases/{}", "DeleteAlias"),
     gap("DELETE", "/2025-11-30/capacity-providers/{}", "DeleteCapacityProvider"),
     gap("DELETE", "/2020-04-22/code-signing-configs/{}", "DeleteCodeSigningConfig"),
     gap("DELETE", "/2025-12-01/durable-executions/{}", "DeleteDurableExecution"),
@@ -207,7 +248,6 @@ const GAPS: [Gap; 77] = [
         "DeleteProvisionedConcurrencyConfig",
     ),
     gap("DELETE", "/2026-07-09/resource-policy/{}", "DeleteResourcePolicy"),
-    gap("GET", "/2015-03-31/functions/{}/aliases/{}", "GetAlias"),
     gap("GET", "/2025-11-30/capacity-providers/{}", "GetCapacityProvider"),
     gap("GET", "/2020-04-22/code-signing-configs/{}", "GetCodeSigningConfig"),
     gap("GET", "/2025-12-01/durable-executions/{}", "GetDurableExecution"),
@@ -236,7 +276,6 @@ const GAPS: [Gap; 77] = [
         "/2021-11-15/functions/{}/response-streaming-invocations",
         "InvokeWithResponseStream",
     ),
-    gap("GET", "/2015-03-31/functions/{}/aliases", "ListAliases"),
     gap("GET", "/2025-11-30/capacity-providers", "ListCapacityProviders"),
     gap("GET", "/2020-04-22/code-signing-configs", "ListCodeSigningConfigs"),
     gap("GET", "/2025-12-01/functions/{}/durable-executions", "ListDurableExecutionsByFunction"),
@@ -288,7 +327,6 @@ const GAPS: [Gap; 77] = [
         "SendDurableExecutionCallbackSuccess",
     ),
     gap("POST", "/2025-12-01/durable-executions/{}/stop", "StopDurableExecution"),
-    gap("PUT", "/2015-03-31/functions/{}/aliases/{}", "UpdateAlias"),
     gap("PUT", "/2025-11-30/capacity-providers/{}", "UpdateCapacityProvider"),
     gap("PUT", "/2020-04-22/code-signing-configs/{}", "UpdateCodeSigningConfig"),
     gap("PUT", "/2015-03-31/event-source-mappings/{}", "UpdateEventSourceMapping"),
