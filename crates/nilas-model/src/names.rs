@@ -112,12 +112,40 @@ impl fmt::Display for Version {
     }
 }
 
-/// One (function, version) of one account and region.
+/// A function of one account and region, all its versions together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FunctionKey {
+pub struct FunctionId {
     pub account: AccountId,
     pub region: Region,
     pub name: FunctionName,
+}
+
+impl FunctionId {
+    pub fn arn(&self, qualifier: Option<Qualifier>) -> FunctionArn {
+        FunctionArn {
+            region: self.region.clone(),
+            account: self.account.clone(),
+            name: self.name.clone(),
+            qualifier,
+        }
+    }
+
+    pub fn version_arn(&self, version: Version) -> FunctionArn {
+        self.arn(Some(match version {
+            Version::Latest => Qualifier::Latest,
+            Version::Published(number) => Qualifier::Version(number),
+        }))
+    }
+
+    pub fn key(&self, version: Version) -> FunctionKey {
+        FunctionKey { function: self.clone(), version }
+    }
+}
+
+/// One version of a function.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FunctionKey {
+    pub function: FunctionId,
     pub version: Version,
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::StatusCode;
-use nilas_model::{AuthContext, Qualifier, Version, limits};
+use nilas_model::{AuthContext, FunctionId, Qualifier, Version, limits};
 use nilas_wire::{ApiRequest, ApiResponse, percent};
 use serde::{Deserialize, Serialize};
 
@@ -12,10 +12,10 @@ use super::error::LambdaError;
 use super::functions::Function;
 use super::lifecycle::new_revision_id;
 use super::list::Page;
-use super::record::{AdditionalVersion, AliasRecord, FunctionId};
+use super::record::{AdditionalVersion, AliasRecord};
 use super::target::Target;
 use super::validation::Violations;
-use super::{Lambda, body, patterns, target};
+use super::{Lambda, body, concurrency, patterns, provisioned, target};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -139,9 +139,13 @@ pub(crate) async fn alias_update(
         record.additional = routing.additional(&function)?;
     }
     check_versions(&function, record)?;
+    if function.record.provisioned.contains_key(alias) {
+        provisioned::check_alias(&function, alias, record)?;
+    }
     // A new one even if nothing has changed.
     record.revision_id = new_revision_id();
     let function = writer.save(next).await?;
+    concurrency::apply(lambda, &function);
     answer(StatusCode::OK, &function, alias)
 }
 
@@ -197,7 +201,9 @@ pub(crate) async fn alias_delete(
     if function.record.aliases.contains_key(alias) {
         let mut next = Function::clone(&function);
         next.record.aliases.remove(alias);
-        writer.save(next).await?;
+        next.record.provisioned.remove(alias);
+        let function = writer.save(next).await?;
+        concurrency::apply(lambda, &function);
     }
     Ok(ApiResponse::empty(StatusCode::NO_CONTENT))
 }

@@ -47,6 +47,8 @@ pub(crate) enum LambdaError {
     /// Like `InvalidParameter`, but AWS leaves the type out.
     #[error("{0}")]
     InvalidParameterUntyped(String),
+    #[error("No Provisioned Concurrency Config found for this function")]
+    ProvisionedConfigNotFound,
     #[error("Function already exist: {0}")]
     AlreadyExists(String),
     #[error(
@@ -115,6 +117,9 @@ impl LambdaError {
             Self::InvalidParameterUntyped(_) => {
                 Fault::plain("InvalidParameterValueException", 400, text)
             }
+            Self::ProvisionedConfigNotFound => {
+                Fault::user("ProvisionedConcurrencyConfigNotFoundException", 404, text)
+            }
             Self::AliasLimitExceeded => Fault::user("AliasLimitExceededException", 400, text),
             Self::FunctionNotFound(_) | Self::ResourceNotFound(_) | Self::OtherRegion { .. } => {
                 Fault::not_found(text)
@@ -173,6 +178,12 @@ fn throttle_reason(reason: ThrottleReason) -> &'static str {
         ThrottleReason::ConcurrentInvocationLimitExceeded => "ConcurrentInvocationLimitExceeded",
         ThrottleReason::ReservedFunctionConcurrentInvocationLimitExceeded => {
             "ReservedFunctionConcurrentInvocationLimitExceeded"
+        }
+        ThrottleReason::FunctionInvocationRateLimitExceeded => {
+            "FunctionInvocationRateLimitExceeded"
+        }
+        ThrottleReason::ReservedFunctionInvocationRateLimitExceeded => {
+            "ReservedFunctionInvocationRateLimitExceeded"
         }
     }
 }

@@ -102,6 +102,15 @@ pub(crate) struct Page {
 
 impl Page {
     pub(crate) fn decode(v: &mut Violations, request: &ApiRequest) -> Result<Self, LambdaError> {
+        Self::decode_up_to(v, request, 10_000)
+    }
+
+    /// `most` is what the operation's model allows for `MaxItems`.
+    pub(crate) fn decode_up_to(
+        v: &mut Violations,
+        request: &ApiRequest,
+        most: u32,
+    ) -> Result<Self, LambdaError> {
         let max_items = percent::query_value(&request.query, "MaxItems").map(|text| {
             let not_a_number = |_| {
                 LambdaError::Serialization(format!("{text} can not be converted to an Integer"))
@@ -109,7 +118,7 @@ impl Page {
             text.parse::<i64>().map_err(not_a_number)
         });
         let max_items = max_items.transpose()?;
-        v.range("maxItems", max_items, 1, 10_000);
+        v.range("maxItems", max_items, 1, most);
         let items_max = max_items
             .and_then(|items| usize::try_from(items).ok())
             .unwrap_or(limits::LIST_ITEMS_MAX);

@@ -55,6 +55,7 @@ patterns! {
     /// Anything but digits alone, which would be a version.
     ALIAS = r"(?!^[0-9]+$)([a-zA-Z0-9-_]+)" or r"[0-9]*[a-zA-Z-_][a-zA-Z0-9-_]*";
     ALIAS_VERSION = r"(\$LATEST(\.PUBLISHED)?|[0-9]+)";
+    PROVISIONED_QUALIFIER = r"(|[a-zA-Z0-9$_-]+)";
     PUBLISHED_VERSION = r"[0-9]+";
     ROLE = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+";
     HANDLER = r"[^\s]+";

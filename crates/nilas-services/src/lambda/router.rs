@@ -52,6 +52,27 @@ pub(crate) enum Operation<'a> {
         name: Cow<'a, str>,
         alias: Cow<'a, str>,
     },
+    PutFunctionConcurrency {
+        name: Cow<'a, str>,
+    },
+    GetFunctionConcurrency {
+        name: Cow<'a, str>,
+    },
+    DeleteFunctionConcurrency {
+        name: Cow<'a, str>,
+    },
+    PutProvisionedConcurrencyConfig {
+        name: Cow<'a, str>,
+    },
+    GetProvisionedConcurrencyConfig {
+        name: Cow<'a, str>,
+    },
+    ListProvisionedConcurrencyConfigs {
+        name: Cow<'a, str>,
+    },
+    DeleteProvisionedConcurrencyConfig {
+        name: Cow<'a, str>,
+    },
     TagResource {
         arn: Cow<'a, str>,
     },
@@ -89,6 +110,13 @@ impl<'a> Operation<'a> {
             Self::GetAlias { .. } => "GetAlias",
             Self::UpdateAlias { .. } => "UpdateAlias",
             Self::DeleteAlias { .. } => "DeleteAlias",
+            Self::PutFunctionConcurrency { .. } => "PutFunctionConcurrency",
+            Self::GetFunctionConcurrency { .. } => "GetFunctionConcurrency",
+            Self::DeleteFunctionConcurrency { .. } => "DeleteFunctionConcurrency",
+            Self::PutProvisionedConcurrencyConfig { .. } => "PutProvisionedConcurrencyConfig",
+            Self::GetProvisionedConcurrencyConfig { .. } => "GetProvisionedConcurrencyConfig",
+            Self::ListProvisionedConcurrencyConfigs { .. } => "ListProvisionedConcurrencyConfigs",
+            Self::DeleteProvisionedConcurrencyConfig { .. } => "DeleteProvisionedConcurrencyConfig",
             Self::TagResource { .. } => "TagResource",
             Self::UntagResource { .. } => "UntagResource",
             Self::ListTags { .. } => "ListTags",
@@ -112,6 +140,13 @@ impl<'a> Operation<'a> {
             | Self::PublishVersion { name }
             | Self::ListVersionsByFunction { name }
             | Self::Invoke { name }
+            | Self::PutFunctionConcurrency { name }
+            | Self::GetFunctionConcurrency { name }
+            | Self::DeleteFunctionConcurrency { name }
+            | Self::PutProvisionedConcurrencyConfig { name }
+            | Self::GetProvisionedConcurrencyConfig { name }
+            | Self::ListProvisionedConcurrencyConfigs { name }
+            | Self::DeleteProvisionedConcurrencyConfig { name }
             | Self::CreateAlias { name }
             | Self::ListAliases { name }
             | Self::GetAlias { name, .. }
@@ -156,6 +191,25 @@ pub(crate) fn route<'a>(method: &Method, path: &'a str, query: &str) -> Option<O
         ("GET", ["2015-03-31", "functions", name, "versions"]) => {
             Operation::ListVersionsByFunction { name: percent::decode(name) }
         }
+        ("POST", ["2017-03-31", "tags", arn]) => {
+            Operation::TagResource { arn: percent::decode(arn) }
+        }
+        ("DELETE", ["2017-03-31", "tags", arn]) => {
+            Operation::UntagResource { arn: percent::decode(arn) }
+        }
+        ("GET", ["2017-03-31", "tags", arn]) => Operation::ListTags { arn: percent::decode(arn) },
+        ("GET", ["2016-08-19", "account-settings"]) => Operation::GetAccountSettings,
+        (method, segments) => {
+            return route_settings(method, segments, query)
+                .or_else(|| gap_at(method, segments, query));
+        }
+    };
+    Some(operation)
+}
+
+/// Aliases and concurrency.
+fn route_settings<'a>(method: &str, segments: &[&'a str], query: &str) -> Option<Operation<'a>> {
+    let operation = match (method, segments) {
         ("POST", ["2015-03-31", "functions", name, "aliases"]) => {
             Operation::CreateAlias { name: percent::decode(name) }
         }
@@ -171,21 +225,40 @@ pub(crate) fn route<'a>(method: &Method, path: &'a str, query: &str) -> Option<O
         ("DELETE", ["2015-03-31", "functions", name, "aliases", alias]) => {
             Operation::DeleteAlias { name: percent::decode(name), alias: percent::decode(alias) }
         }
-        ("POST", ["2017-03-31", "tags", arn]) => {
-            Operation::TagResource { arn: percent::decode(arn) }
+        ("GET", ["2019-09-30", "functions", name, "provisioned-concurrency"]) if is_list(query) => {
+            Operation::ListProvisionedConcurrencyConfigs { name: percent::decode(name) }
         }
-        ("DELETE", ["2017-03-31", "tags", arn]) => {
-            Operation::UntagResource { arn: percent::decode(arn) }
+        ("PUT", ["2017-10-31", "functions", name, "concurrency"]) => {
+            Operation::PutFunctionConcurrency { name: percent::decode(name) }
         }
-        ("GET", ["2017-03-31", "tags", arn]) => Operation::ListTags { arn: percent::decode(arn) },
-        ("GET", ["2016-08-19", "account-settings"]) => Operation::GetAccountSettings,
-        (method, segments) => {
-            let gap =
-                GAPS.iter().find(|gap| gap.method == method && fits(gap.path, segments, query))?;
-            Operation::NotImplemented(gap.operation)
+        ("GET", ["2019-09-30", "functions", name, "concurrency"]) => {
+            Operation::GetFunctionConcurrency { name: percent::decode(name) }
         }
+        ("DELETE", ["2017-10-31", "functions", name, "concurrency"]) => {
+            Operation::DeleteFunctionConcurrency { name: percent::decode(name) }
+        }
+        ("PUT", ["2019-09-30", "functions", name, "provisioned-concurrency"]) => {
+            Operation::PutProvisionedConcurrencyConfig { name: percent::decode(name) }
+        }
+        ("GET", ["2019-09-30", "functions", name, "provisioned-concurrency"]) => {
+            Operation::GetProvisionedConcurrencyConfig { name: percent::decode(name) }
+        }
+        ("DELETE", ["2019-09-30", "functions", name, "provisioned-concurrency"]) => {
+            Operation::DeleteProvisionedConcurrencyConfig { name: percent::decode(name) }
+        }
+        _ => return None,
     };
     Some(operation)
+}
+
+fn gap_at<'a>(method: &str, segments: &[&'a str], query: &str) -> Option<Operation<'a>> {
+    let gap = GAPS.iter().find(|gap| gap.method == method && fits(gap.path, segments, query))?;
+    Some(Operation::NotImplemented(gap.operation))
+}
+
+/// ListProvisionedConcurrencyConfigs has the path of GetProvisionedConcurrencyConfig.
+fn is_list(query: &str) -> bool {
+    query.split('&').any(|pair| pair == "List=ALL")
 }
 
 /// An operation of AWS's that is not there yet.
@@ -211,13 +284,8 @@ const fn gap(method: &'static str, path: &'static str, operation: &'static str) 
 }
 
 /// Paths with a query first: they are special cases of others.
-const GAPS: [Gap; 72] = [
+const GAPS: [Gap; 65] = [
     gap("GET", "/2018-10-31/layers?find=LayerVersion", "GetLayerVersionByArn"),
-    gap(
-        "GET",
-        "/2019-09-30/functions/{}/provisioned-concurrency?List=ALL",
-        "ListProvisionedConcurrencyConfigs",
-    ),
     gap("POST", "/2018-10-31/layers/{}/versions/{}/policy", "AddLayerVersionPermission"),
     gap("POST", "/2015-03-31/functions/{}/policy", "AddPermission"),
     gap("POST", "/2025-12-01/durable-executions/{}/checkpoint", "CheckpointDurableExecution"),
@@ -234,7 +302,6 @@ const GAPS: [Gap; 72] = [
         "/2020-06-30/functions/{}/code-signing-config",
         "DeleteFunctionCodeSigningConfig",
     ),
-    gap("DELETE", "/2017-10-31/functions/{}/concurrency", "DeleteFunctionConcurrency"),
     gap(
         "DELETE",
         "/2019-09-25/functions/{}/event-invoke-config",
@@ -242,11 +309,6 @@ const GAPS: [Gap; 72] = [
     ),
     gap("DELETE", "/2021-10-31/functions/{}/url", "DeleteFunctionUrlConfig"),
     gap("DELETE", "/2018-10-31/layers/{}/versions/{}", "DeleteLayerVersion"),
-    gap(
-        "DELETE",
-        "/2019-09-30/functions/{}/provisioned-concurrency",
-        "DeleteProvisionedConcurrencyConfig",
-    ),
     gap("DELETE", "/2026-07-09/resource-policy/{}", "DeleteResourcePolicy"),
     gap("GET", "/2025-11-30/capacity-providers/{}", "GetCapacityProvider"),
     gap("GET", "/2020-04-22/code-signing-configs/{}", "GetCodeSigningConfig"),
@@ -255,7 +317,6 @@ const GAPS: [Gap; 72] = [
     gap("GET", "/2025-12-01/durable-executions/{}/state", "GetDurableExecutionState"),
     gap("GET", "/2015-03-31/event-source-mappings/{}", "GetEventSourceMapping"),
     gap("GET", "/2020-06-30/functions/{}/code-signing-config", "GetFunctionCodeSigningConfig"),
-    gap("GET", "/2019-09-30/functions/{}/concurrency", "GetFunctionConcurrency"),
     gap("GET", "/2019-09-25/functions/{}/event-invoke-config", "GetFunctionEventInvokeConfig"),
     gap("GET", "/2024-08-31/functions/{}/recursion-config", "GetFunctionRecursionConfig"),
     gap("GET", "/2025-11-30/functions/{}/function-scaling-config", "GetFunctionScalingConfig"),
@@ -263,11 +324,6 @@ const GAPS: [Gap; 72] = [
     gap("GET", "/2018-10-31/layers/{}/versions/{}", "GetLayerVersion"),
     gap("GET", "/2018-10-31/layers/{}/versions/{}/policy", "GetLayerVersionPolicy"),
     gap("GET", "/2015-03-31/functions/{}/policy", "GetPolicy"),
-    gap(
-        "GET",
-        "/2019-09-30/functions/{}/provisioned-concurrency",
-        "GetProvisionedConcurrencyConfig",
-    ),
     gap("GET", "/2026-07-09/resource-policy/{}", "GetResourcePolicy"),
     gap("GET", "/2021-07-20/functions/{}/runtime-management-config", "GetRuntimeManagementConfig"),
     gap("POST", "/2014-11-13/functions/{}/invoke-async", "InvokeAsync"),
@@ -297,15 +353,9 @@ const GAPS: [Gap; 72] = [
     gap("POST", "/2025-12-01/durable-executions/{}/pause", "PauseDurableExecution"),
     gap("POST", "/2018-10-31/layers/{}/versions", "PublishLayerVersion"),
     gap("PUT", "/2020-06-30/functions/{}/code-signing-config", "PutFunctionCodeSigningConfig"),
-    gap("PUT", "/2017-10-31/functions/{}/concurrency", "PutFunctionConcurrency"),
     gap("PUT", "/2019-09-25/functions/{}/event-invoke-config", "PutFunctionEventInvokeConfig"),
     gap("PUT", "/2024-08-31/functions/{}/recursion-config", "PutFunctionRecursionConfig"),
     gap("PUT", "/2025-11-30/functions/{}/function-scaling-config", "PutFunctionScalingConfig"),
-    gap(
-        "PUT",
-        "/2019-09-30/functions/{}/provisioned-concurrency",
-        "PutProvisionedConcurrencyConfig",
-    ),
     gap("PUT", "/2026-07-09/resource-policy/{}", "PutResourcePolicy"),
     gap("PUT", "/2021-07-20/functions/{}/runtime-management-config", "PutRuntimeManagementConfig"),
     gap("DELETE", "/2018-10-31/layers/{}/versions/{}/policy/{}", "RemoveLayerVersionPermission"),

@@ -1,11 +1,11 @@
 //! Which function, and which version of it, a request is about.
 
-use nilas_model::{AuthContext, FunctionArn, FunctionRef, Qualifier, Version};
+use nilas_model::{AuthContext, FunctionArn, FunctionId, FunctionRef, Qualifier, Version};
 
 use super::error::LambdaError;
 use super::functions::Function;
 use super::patterns;
-use super::record::{AliasRecord, FunctionId};
+use super::record::AliasRecord;
 use super::validation::Violations;
 
 /// A resolved `FunctionName` and `Qualifier`: this account's, this region's, and agreeing with each other.

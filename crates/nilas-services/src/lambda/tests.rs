@@ -29,6 +29,7 @@ use super::{RuntimeCatalog, RuntimesConfig, SearchPaths, SigningKey};
 use crate::{Service, Services, ServicesConfig};
 
 mod aliases;
+mod concurrency;
 
 const BASE: &str = "/2015-03-31/functions";
 
