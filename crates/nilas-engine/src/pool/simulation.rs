@@ -8,9 +8,9 @@ mod check;
 mod driver;
 mod trace;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use nilas_model::{AccountId, FunctionId, FunctionKey, FunctionName, Region, Version};
+use nilas_model::{AccountId, FunctionId, FunctionName, Region, Version};
 
 use self::check::Usage;
 use self::driver::Driver;
@@ -65,8 +65,10 @@ struct Simulation<'a> {
     pool: Pool,
     config: PoolConfig,
     driver: Driver,
-    settings: BTreeMap<FunctionId, Concurrency>,
-    generations: BTreeMap<FunctionKey, u64>,
+    functions: Vec<FunctionId>,
+    /// By the functions' numbers.
+    settings: Vec<Concurrency>,
+    generations: BTreeMap<(usize, Version), u64>,
     now_ms: u64,
     tickets: u64,
     closing: bool,
@@ -99,21 +101,26 @@ fn function(number: usize) -> FunctionId {
     }
 }
 
+/// The number in the name.
+fn number(id: &FunctionId) -> usize {
+    id.name.as_str()[1..].parse().expect("named by `function`")
+}
+
 impl<'a> Simulation<'a> {
     fn new(seed: u64, trace: Trace<'a>) -> Self {
-        let functions = (0..FUNCTIONS).map(function);
-        let keys = functions.clone().flat_map(|id| VERSIONS.map(|version| id.key(version)));
+        let kinds = (0..FUNCTIONS).flat_map(|number| VERSIONS.map(|version| (number, version)));
         Self {
             dice: Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
             pool: Pool::new(config()),
             config: config(),
             driver: Driver::default(),
-            settings: functions.map(|id| (id, Concurrency::default())).collect(),
-            generations: keys.map(|key| (key, 1)).collect(),
+            functions: (0..FUNCTIONS).map(function).collect(),
+            settings: vec![Concurrency::default(); FUNCTIONS],
+            generations: kinds.map(|kind| (kind, 1)).collect(),
             now_ms: 1_000,
             tickets: 0,
             closing: false,
-            usage: Usage::new(),
+            usage: Usage::default(),
             answered: Vec::new(),
             trace,
         }
@@ -182,13 +189,14 @@ impl<'a> Simulation<'a> {
     fn invoke(&mut self) {
         // Floods: most calls are of the first function.
         let number = if self.dice.one_in(2) { 0 } else { self.dice.below(FUNCTIONS) };
-        let key = function(number).key(VERSIONS[self.dice.below(VERSIONS.len())]);
+        let version = VERSIONS[self.dice.below(VERSIONS.len())];
         self.tickets += 1;
         // Now and then a caller still holds the snapshot before the last one.
         let late = u64::from(self.dice.one_in(10));
-        let generation = self.generations[&key].saturating_sub(late);
+        let generation = self.generations[&(number, version)].saturating_sub(late);
         let ticket = Ticket(self.tickets);
-        self.step(Event::Invoke { ticket, function: key, generation });
+        let function = self.functions[number].key(version);
+        self.step(Event::Invoke { ticket, function, generation });
     }
 
     /// The next step of one that starts; sometimes its end.
@@ -237,23 +245,28 @@ impl<'a> Simulation<'a> {
 
     /// A new generation, as services announce it: the settings first.
     fn update(&mut self) {
-        let key = function(self.dice.below(FUNCTIONS)).key(VERSIONS[self.dice.below(2)]);
-        let generation = self.generations.entry(key.clone()).or_default();
+        let (number, version) = (self.dice.below(FUNCTIONS), VERSIONS[self.dice.below(2)]);
+        let generation = self.generations.entry((number, version)).or_default();
         *generation += 1;
         let older_than = *generation;
-        let settings = self.settings.entry(key.function.clone()).or_default();
-        if let Some(wanted) = settings.provisioned.get_mut(&key.version) {
+        if let Some(wanted) = self.settings[number].provisioned.get_mut(&version) {
             wanted.generation = older_than;
-            let concurrency = settings.clone();
-            self.step(Event::Configure { function: key.function.clone(), concurrency });
+            self.announce(number);
         }
-        self.step(Event::Retire { function: key, older_than });
+        let function = self.functions[number].key(version);
+        self.step(Event::Retire { function, older_than });
+    }
+
+    fn announce(&mut self, number: usize) {
+        let (function, concurrency) =
+            (self.functions[number].clone(), self.settings[number].clone());
+        self.step(Event::Configure { function, concurrency });
     }
 
     /// Settings that the API would take: within the account's limit, provisions within the reservation.
     fn configure(&mut self) {
-        let id = function(self.dice.below(FUNCTIONS));
-        let others = self.settings.iter().filter(|(other, _)| **other != id);
+        let number = self.dice.below(FUNCTIONS);
+        let others = self.settings.iter().enumerate().filter(|(other, _)| *other != number);
         let taken: usize = others.map(|(_, settings)| taken(settings)).sum();
         let free = self.config.concurrency_max - UNRESERVED_MIN - taken;
         let reserved = (!self.dice.one_in(3)).then(|| self.dice.below(free.min(6) + 1));
@@ -263,13 +276,12 @@ impl<'a> Simulation<'a> {
             let count = self.dice.below(left + 1);
             if count > 0 && self.dice.one_in(2) {
                 left -= count;
-                let generation = self.generations[&id.key(version)];
+                let generation = self.generations[&(number, version)];
                 provisioned.insert(version, Wanted { generation, count });
             }
         }
-        let concurrency = Concurrency { reserved, provisioned };
-        self.settings.insert(id.clone(), concurrency.clone());
-        self.step(Event::Configure { function: id, concurrency });
+        self.settings[number] = Concurrency { reserved, provisioned };
+        self.announce(number);
     }
 
     /// What was said before, late or twice.

@@ -1,35 +1,25 @@
 //! What holds after every step.
 
-use std::collections::BTreeMap;
-
-use nilas_model::FunctionId;
-
 use super::driver::Kind;
-use super::{BTreeSet, Simulation, Slot, Ticket};
+use super::{FUNCTIONS, Simulation, Ticket};
 use crate::pool::event::ThrottleReason;
 use crate::pool::state::EnvironmentState;
 
 /// Concurrency in use, by function, as the driver sees it.
-pub(super) type Usage = BTreeMap<FunctionId, usize>;
+pub(super) type Usage = [usize; FUNCTIONS];
 
 impl Simulation<'_> {
     /// Provisioned environments, and invocations outside of them.
     pub(super) fn usage(&self) -> Usage {
         let driver = &self.driver;
-        let mut usage = Usage::new();
-        let provisioned = driver.live().filter(|(_, alive)| alive.provisioned);
-        for (_, alive) in provisioned {
-            *usage.entry(alive.kind.0.function.clone()).or_default() += 1;
+        let mut usage = [0; FUNCTIONS];
+        for kind in driver.open.values() {
+            usage[kind.function] += 1;
         }
-        let inside: BTreeSet<Ticket> = driver
-            .bound
-            .iter()
-            .filter_map(|(slot, ticket)| {
-                driver.alive.get(slot).is_some_and(|alive| alive.provisioned).then_some(*ticket)
-            })
-            .collect();
-        for (_, (key, _)) in driver.open.iter().filter(|(ticket, _)| !inside.contains(ticket)) {
-            *usage.entry(key.function.clone()).or_default() += 1;
+        for (slot, alive) in driver.alive.iter().filter(|(_, alive)| alive.provisioned) {
+            // With the invocation that is on it, it takes one and not two, and none once it is about to end.
+            usage[alive.kind.function] += usize::from(!driver.stopping.contains(slot));
+            usage[alive.kind.function] -= usize::from(driver.bound.contains_key(slot));
         }
         usage
     }
@@ -38,7 +28,7 @@ impl Simulation<'_> {
     pub(super) fn check(&mut self, configured: bool) {
         let usage = self.usage();
         let before = std::mem::replace(&mut self.usage, usage);
-        let used: usize = self.usage.values().sum();
+        let used: usize = self.usage.iter().sum();
         assert_eq!(self.pool.active(), self.driver.open.len(), "an invocation was lost or kept");
         assert_eq!(self.pool.used(), used, "concurrency was lost or kept");
         self.check_limits(used);
@@ -58,14 +48,13 @@ impl Simulation<'_> {
 
     /// What is over a limit that was lowered never grows; everything else stays below its own.
     fn check_reservations(&self, before: &Usage) {
-        let used = |usage: &Usage, id: &FunctionId| usage.get(id).copied().unwrap_or_default();
         let (mut shared_before, mut shared_after, mut reserved) = (0, 0, 0);
-        for (id, settings) in &self.settings {
-            let (before, after) = (used(before, id), used(&self.usage, id));
+        for (settings, (before, after)) in self.settings.iter().zip(before.iter().zip(&self.usage))
+        {
             match settings.reserved {
                 Some(most) => {
                     reserved += most;
-                    assert!(after <= most.max(before), "beyond its reservation");
+                    assert!(*after <= most.max(*before), "beyond its reservation");
                 }
                 None => {
                     shared_before += before;
@@ -79,8 +68,8 @@ impl Simulation<'_> {
 
     fn check_environments(&self) {
         let driver = &self.driver;
-        let known: BTreeSet<Slot> = self.pool.environments().map(|(slot, _)| slot).collect();
-        assert!(known.iter().eq(driver.alive.keys()), "an environment leaked");
+        let known = self.pool.environments().map(|(slot, _)| slot);
+        assert!(known.eq(driver.alive.keys().copied()), "an environment leaked");
         for (slot, environment) in self.pool.environments() {
             let idle = environment.state.is_idle();
             assert!(!(idle && driver.bound.contains_key(&slot)), "a lease was lost");
@@ -94,42 +83,44 @@ impl Simulation<'_> {
     /// Nobody waits beside an idle environment, and nobody waits for a start that could be made.
     fn check_waiters(&self) {
         let driver = &self.driver;
-        let idle = driver
-            .live()
-            .filter(|(slot, _)| !driver.bound.contains_key(slot) && !driver.is_booting(*slot));
-        let idle: BTreeSet<&Kind> = idle.map(|(_, alive)| &alive.kind).collect();
-        let booting = driver.live().filter(|(slot, _)| driver.is_booting(*slot));
-        let booting: Vec<&FunctionId> = booting.map(|(_, alive)| &alive.kind.0.function).collect();
+        let mut booting = [0; FUNCTIONS];
+        let mut idle: Vec<Kind> = Vec::new();
+        for (slot, alive) in driver.live() {
+            if driver.is_booting(slot) {
+                booting[alive.kind.function] += 1;
+            } else if !driver.bound.contains_key(&slot) {
+                idle.push(alive.kind);
+            }
+        }
+        let free = self.config.starts_max - booting.iter().sum::<usize>();
         for (ticket, kind) in driver.waiting() {
-            assert!(!idle.contains(kind), "{ticket:?} waits beside an idle environment");
-            let own = booting.iter().filter(|id| ***id == kind.0.function).count();
-            let free = self.config.starts_max - booting.len();
-            assert!(own >= free, "{ticket:?} waits though it could start");
+            assert!(!idle.contains(&kind), "{ticket:?} waits beside an idle environment");
+            assert!(booting[kind.function] >= free, "{ticket:?} waits though it could start");
         }
     }
 
     /// Every throttle has its reason.
     pub(super) fn check_throttle(&self, ticket: Ticket, reason: ThrottleReason) {
-        let (key, _) = &self.driver.open[&ticket];
-        let settings = &self.settings[&key.function];
+        let number = self.driver.open[&ticket].function;
+        let settings = &self.settings[number];
         // The throttled invocation itself is still open.
         let mut usage = self.usage();
-        *usage.entry(key.function.clone()).or_default() -= 1;
+        usage[number] -= 1;
         let others = self.driver.waiting().filter(|(other, _)| *other != ticket);
-        let own = others.filter(|(_, kind)| kind.0.function == key.function).count();
+        let own = others.filter(|(_, kind)| kind.function == number).count();
         let waiting = self.driver.waiting().count() - 1;
-        let reserved: usize = self.settings.values().filter_map(|s| s.reserved).sum();
-        let shared = self.settings.iter().filter(|(_, s)| s.reserved.is_none());
-        let shared: usize = shared.filter_map(|(id, _)| usage.get(id)).sum();
+        let reserved: usize = self.settings.iter().filter_map(|s| s.reserved).sum();
+        let shared = self.settings.iter().zip(&usage).filter(|(s, _)| s.reserved.is_none());
+        let shared: usize = shared.map(|(_, used)| used).sum();
         let max = self.config.concurrency_max;
         let holds = match reason {
             ThrottleReason::ConcurrentInvocationLimitExceeded => {
                 let full = settings.reserved.is_none() && shared >= max - reserved;
-                let all = usage.values().sum::<usize>() >= max;
+                let all = usage.iter().sum::<usize>() >= max;
                 full || all || waiting >= self.config.waiters_max
             }
             ThrottleReason::ReservedFunctionConcurrentInvocationLimitExceeded => {
-                settings.reserved.is_some_and(|most| usage[&key.function] >= most)
+                settings.reserved.is_some_and(|most| usage[number] >= most)
             }
             ThrottleReason::FunctionInvocationRateLimitExceeded => {
                 settings.reserved.is_none() && own >= self.config.function_waiters_max
@@ -143,7 +134,7 @@ impl Simulation<'_> {
 
     /// As many as are wanted are initialised, of each version.
     pub(super) fn is_provisioned(&self) -> bool {
-        self.settings.iter().all(|(id, settings)| {
+        self.functions.iter().zip(&self.settings).all(|(id, settings)| {
             settings.provisioned.iter().all(|(version, wanted)| {
                 let status = self.pool.provision_status(&id.key(*version));
                 status.is_some_and(|status| status.allocated == wanted.count)

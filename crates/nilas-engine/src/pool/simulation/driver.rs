@@ -2,17 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use nilas_model::{FunctionId, FunctionKey};
+use nilas_model::{FunctionKey, Version};
 
-use super::{Action, Concurrency, Event, Remains, Slot, Ticket};
+use super::{Action, Concurrency, Event, Remains, Slot, Ticket, number};
 
-/// A function's version, as one generation of it.
-pub(super) type Kind = (FunctionKey, u64);
+/// One generation of a version of a function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Kind {
+    pub(super) function: usize,
+    pub(super) version: Version,
+    pub(super) generation: u64,
+}
 
-/// What an environment is bound to.
-pub(super) type Bound = BTreeMap<Slot, Ticket>;
+impl Kind {
+    fn of(key: &FunctionKey, generation: u64) -> Self {
+        Self { function: number(&key.function), version: key.version, generation }
+    }
+}
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Alive {
     pub(super) kind: Kind,
     pub(super) provisioned: bool,
@@ -23,7 +31,7 @@ pub(super) struct Driver {
     /// Admitted or asked for, and neither answered nor refused.
     pub(super) open: BTreeMap<Ticket, Kind>,
     /// Invocations handed to an environment.
-    pub(super) bound: Bound,
+    pub(super) bound: BTreeMap<Slot, Ticket>,
     pub(super) starting: BTreeSet<Slot>,
     pub(super) initializing: BTreeSet<Slot>,
     pub(super) alive: BTreeMap<Slot, Alive>,
@@ -44,9 +52,13 @@ impl Driver {
     }
 
     /// Invocations that have no environment.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = (Ticket, &Kind)> {
-        let bound: BTreeSet<Ticket> = self.bound.values().copied().collect();
-        self.open.iter().filter(move |(t, _)| !bound.contains(t)).map(|(t, kind)| (*t, kind))
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (Ticket, Kind)> {
+        let waiting = self.open.iter().filter(|(ticket, _)| !self.is_bound(**ticket));
+        waiting.map(|(ticket, kind)| (*ticket, *kind))
+    }
+
+    fn is_bound(&self, ticket: Ticket) -> bool {
+        self.bound.values().any(|bound| *bound == ticket)
     }
 
     /// Alive and not about to end.
@@ -59,7 +71,7 @@ impl Driver {
     pub(super) fn forecast(&mut self, event: &Event) {
         match event {
             Event::Invoke { ticket, function, generation } => {
-                let kind = (function.clone(), *generation);
+                let kind = Kind::of(function, *generation);
                 assert!(self.open.insert(*ticket, kind).is_none());
             }
             Event::SandboxStarted { slot } if self.starting.remove(slot) => {
@@ -90,17 +102,18 @@ impl Driver {
         }
     }
 
-    pub(super) fn perform(&mut self, action: Action, settings: &BTreeMap<FunctionId, Concurrency>) {
+    pub(super) fn perform(&mut self, action: Action, settings: &[Concurrency]) {
         match action {
             Action::Start { slot, ticket } => {
-                let kind = self.open.get(&ticket).expect("the invocation is open").clone();
+                let kind = *self.open.get(&ticket).expect("the invocation is open");
                 self.make(slot, Alive { kind, provisioned: false });
                 self.bind(slot, ticket);
             }
             Action::Provision { slot, function } => {
-                let wanted = settings[&function.function].provisioned.get(&function.version);
+                let settings = &settings[number(&function.function)];
+                let wanted = settings.provisioned.get(&function.version);
                 let generation = wanted.expect("it is configured").generation;
-                self.make(slot, Alive { kind: (function, generation), provisioned: true });
+                self.make(slot, Alive { kind: Kind::of(&function, generation), provisioned: true });
             }
             Action::Dispatch { slot, ticket, thaw } => {
                 assert_eq!(self.frozen.remove(&slot), thaw, "thaw exactly what is frozen");
@@ -127,7 +140,7 @@ impl Driver {
     }
 
     fn bind(&mut self, slot: Slot, ticket: Ticket) {
-        assert!(self.bound.values().all(|bound| *bound != ticket), "leased twice");
+        assert!(!self.is_bound(ticket), "leased twice");
         assert!(self.bound.insert(slot, ticket).is_none(), "two invocations in one");
     }
 }
