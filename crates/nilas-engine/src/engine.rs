@@ -280,6 +280,7 @@ impl Inner {
                     }
                 }
                 Action::Provision { slot, function } => {
+                    debug_assert!(shared.provisioned.contains_key(&function), "set with its event");
                     if let Some(snapshot) = shared.provisioned.get(&function).cloned() {
                         let prepared = environment::prepare(self, slot, snapshot, None);
                         shared.handles.insert(slot, prepared.0);
