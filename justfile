@@ -21,6 +21,10 @@ e2e filter="":
 bench:
     cargo xtask bench
 
+# One run of the pool's simulation, step by step.
+sim seed steps="150":
+    cargo xtask sim {{seed}} {{steps}}
+
 # A server with its data in ./target/data.
 serve:
     cargo run -p nilas -- serve --data-dir target/data

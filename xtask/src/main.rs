@@ -1,18 +1,21 @@
-//! Development commands: `cargo xtask tidy` checks the house rules, `cargo xtask bench` measures on this machine.
+//! Development commands: `cargo xtask tidy` checks the house rules, `cargo xtask bench` measures on this machine,
+//! `cargo xtask sim` replays a seed of the pool's simulation.
 
 mod bench;
+mod sim;
 mod tidy;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask tidy | bench [--json] [--quick]";
+const USAGE: &str = "usage: cargo xtask tidy | bench [--json] [--quick] | sim SEED [STEPS]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let result = match arguments.first().map(String::as_str) {
         Some("tidy") => tidy::run(&root()),
         Some("bench") => bench::run(&root(), &arguments[1..]),
+        Some("sim") => sim::run(&arguments[1..]),
         _ => Err(USAGE.to_owned()),
     };
     match result {

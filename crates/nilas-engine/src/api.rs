@@ -4,15 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use nilas_model::{EnvironmentId, FunctionKey, RequestId, limits};
+use nilas_model::{EnvironmentId, FunctionKey, RequestId, VersionSnapshot, limits};
 use nilas_sandbox::{Outbound, StartError};
 
-pub use crate::pool::{EnvironmentState, ThrottleReason};
+pub use crate::pool::{EnvironmentState, ProvisionFailure, ThrottleReason};
 
 /// How the engine runs functions. Every duration is in milliseconds.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
-    /// Concurrent invocations of the account; also the most environments kept alive.
+    /// Concurrent invocations of all functions; also the most environments kept alive.
     pub account_concurrency: u32,
     /// Idle time after which an environment is stopped.
     pub idle_ms_max: u64,
@@ -83,6 +83,24 @@ pub struct Invocation {
     pub cognito_identity: Option<String>,
     pub trace_id: Option<String>,
     pub want_log_tail: bool,
+}
+
+/// What is set for one function; the default is nothing.
+#[derive(Debug, Clone, Default)]
+pub struct FunctionConcurrency {
+    /// Concurrency that only this function has, and beyond which it has none.
+    pub reserved: Option<u32>,
+    /// Environments to keep initialised of each version.
+    pub provisioned: Vec<(Arc<VersionSnapshot>, u32)>,
+}
+
+/// What there is of a version's provisioned concurrency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProvisionedStatus {
+    /// Environments that are initialised, busy ones included.
+    pub allocated: u32,
+    /// Why the rest is missing, if the last try failed.
+    pub failure: Option<ProvisionFailure>,
 }
 
 /// Why an invocation never reached the function. What the function does wrong is an `Outcome` with an error.

@@ -1,22 +1,24 @@
 //! The engine: performs what the pool decides.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use nilas_model::{
-    Clock, CredentialIssuer, FunctionKey, Outcome, SessionCredentials, VersionSnapshot, limits,
+    Clock, CredentialIssuer, FunctionId, FunctionKey, Outcome, SessionCredentials, VersionSnapshot,
+    limits,
 };
 use nilas_sandbox::Sandbox;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::api::{
-    EndpointServer, EngineConfig, EngineError, EnvironmentStatus, Invocation, InvokeError, LogSink,
+    EndpointServer, EngineConfig, EngineError, EnvironmentStatus, FunctionConcurrency, Invocation,
+    InvokeError, LogSink, ProvisionedStatus,
 };
 use crate::bootstraps;
 use crate::environment::{self, Handle, Job, Order};
 use crate::launch;
-use crate::pool::{Action, Event, Pool, PoolConfig, Slot, Ticket};
+use crate::pool::{Action, Concurrency, Event, Pool, PoolConfig, Remains, Slot, Ticket, Wanted};
 
 /// Runs functions. Clones share one pool.
 #[derive(Debug, Clone)]
@@ -47,6 +49,8 @@ struct Shared {
     /// Admitted invocations that no environment has yet.
     jobs: HashMap<Ticket, Job>,
     handles: HashMap<Slot, Handle>,
+    /// What provisioned environments are made of.
+    provisioned: HashMap<FunctionKey, Arc<VersionSnapshot>>,
 }
 
 // === impl Engine ===
@@ -65,11 +69,19 @@ impl Engine {
             concurrency_max: usize::try_from(config.account_concurrency).unwrap_or(usize::MAX),
             starts_max: limits::STARTS_MAX,
             waiters_max: limits::LEASE_WAITERS_MAX,
+            function_waiters_max: limits::FUNCTION_WAITERS_MAX,
+            provision_retry_ms: limits::PROVISION_RETRY_MS,
             idle_ms_max: config.idle_ms_max,
             age_ms_max: config.age_ms_max,
             freeze_after_ms: config.freeze_after_ms,
         });
-        let shared = Shared { pool, next_ticket: 0, jobs: HashMap::new(), handles: HashMap::new() };
+        let shared = Shared {
+            pool,
+            next_ticket: 0,
+            jobs: HashMap::new(),
+            handles: HashMap::new(),
+            provisioned: HashMap::new(),
+        };
         let inner = Inner {
             config,
             sandbox,
@@ -111,6 +123,18 @@ impl Engine {
     pub fn retire(&self, key: &FunctionKey, older_than_generation: u64) {
         let older_than = older_than_generation;
         self.inner.step(Event::Retire { function: key.clone(), older_than });
+    }
+
+    /// Sets a function's reserved and provisioned concurrency; replaces all that was set before.
+    pub fn configure(&self, function: &FunctionId, concurrency: FunctionConcurrency) {
+        self.inner.configure(function, concurrency);
+    }
+
+    /// How many environments a version has that were provisioned; None if none are wanted.
+    pub fn provisioned(&self, key: &FunctionKey) -> Option<ProvisionedStatus> {
+        let status = self.inner.lock().pool.provision_status(key)?;
+        let allocated = u32::try_from(status.allocated).unwrap_or(u32::MAX);
+        Some(ProvisionedStatus { allocated, failure: status.failure })
     }
 
     /// Every environment that is not gone.
@@ -169,6 +193,23 @@ impl Inner {
         self.perform(shared, actions);
     }
 
+    fn configure(self: &Arc<Self>, function: &FunctionId, concurrency: FunctionConcurrency) {
+        let now_ms = self.now_ms();
+        let number = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+        let mut provisioned = BTreeMap::new();
+        let mut shared = self.lock();
+        shared.provisioned.retain(|key, _| key.function != *function);
+        for (snapshot, count) in concurrency.provisioned {
+            let wanted = Wanted { generation: snapshot.generation, count: number(count) };
+            provisioned.insert(snapshot.version, wanted);
+            shared.provisioned.insert(snapshot.key(), snapshot);
+        }
+        let concurrency = Concurrency { reserved: concurrency.reserved.map(number), provisioned };
+        let event = Event::Configure { function: function.clone(), concurrency };
+        let actions = shared.pool.step(now_ms, event);
+        self.perform(shared, actions);
+    }
+
     /// Lets the pool decide and performs what it says.
     pub(crate) fn step(self: &Arc<Self>, event: Event) {
         let now_ms = self.now_ms();
@@ -190,22 +231,28 @@ impl Inner {
     }
 
     /// Nothing of the environment is left. An order that it did not take any more goes to another one.
+    /// `failed_init`: it was to be provisioned, and the function's init failed.
     pub(crate) fn ended(
         self: &Arc<Self>,
         slot: Slot,
         orders: &mut mpsc::Receiver<Order>,
         undelivered: Option<Job>,
+        failed_init: bool,
     ) {
         let now_ms = self.now_ms();
         let mut shared = self.lock();
         shared.handles.remove(&slot);
         // Orders are sent under this lock only: after it none can come.
         let undelivered = undelivered.or_else(|| orders.try_recv().ok().map(|order| order.job));
-        let event = Event::Ended { slot, undelivered: undelivered.is_some() };
+        let remains = match &undelivered {
+            Some(_) => Remains::Undelivered,
+            None if failed_init => Remains::FailedInit,
+            None => Remains::Nothing,
+        };
         if let Some(job) = undelivered {
             shared.jobs.insert(job.ticket, job);
         }
-        let actions = shared.pool.step(now_ms, event);
+        let actions = shared.pool.step(now_ms, Event::Ended { slot, remains });
         self.perform(shared, actions);
         self.changed.notify_waiters();
     }
@@ -226,9 +273,18 @@ impl Inner {
             match action {
                 Action::Start { slot, ticket } => {
                     if let Some(job) = shared.jobs.remove(&ticket) {
-                        let (handle, launch) = environment::prepare(self, slot, job);
-                        shared.handles.insert(slot, handle);
-                        launches.push(launch);
+                        let snapshot = Arc::clone(&job.snapshot);
+                        let prepared = environment::prepare(self, slot, snapshot, Some(job));
+                        shared.handles.insert(slot, prepared.0);
+                        launches.push(prepared.1);
+                    }
+                }
+                Action::Provision { slot, function } => {
+                    debug_assert!(shared.provisioned.contains_key(&function), "set with its event");
+                    if let Some(snapshot) = shared.provisioned.get(&function).cloned() {
+                        let prepared = environment::prepare(self, slot, snapshot, None);
+                        shared.handles.insert(slot, prepared.0);
+                        launches.push(prepared.1);
                     }
                 }
                 Action::Dispatch { slot, ticket, thaw } => {

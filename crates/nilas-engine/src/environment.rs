@@ -1,5 +1,6 @@
 //! One environment: a task that boots a runtime, serves invocations one at a time, and ends it.
 
+mod ahead;
 mod frames;
 mod link;
 mod process;
@@ -54,7 +55,7 @@ const ORDERS_MAX: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Launch {
     environment: Environment,
-    job: Job,
+    job: Option<Job>,
 }
 
 /// The task's own state.
@@ -67,6 +68,9 @@ struct Environment {
     journal: Arc<Mutex<Journal>>,
     orders: mpsc::Receiver<Order>,
     stop: Arc<Notify>,
+    /// Initialised ahead of any invocation, and kept.
+    provisioned: bool,
+    failed_init: bool,
     ended: bool,
 }
 
@@ -90,10 +94,14 @@ enum Idle {
     Disturbed,
 }
 
-/// Makes an environment that will run `job` once it is launched and initialised.
-pub(crate) fn prepare(engine: &Arc<Inner>, slot: Slot, job: Job) -> (Handle, Launch) {
+/// Makes an environment that will run `job` once it is launched and initialised; without one it is provisioned.
+pub(crate) fn prepare(
+    engine: &Arc<Inner>,
+    slot: Slot,
+    snapshot: Arc<VersionSnapshot>,
+    job: Option<Job>,
+) -> (Handle, Launch) {
     let id = EnvironmentId::random();
-    let snapshot = Arc::clone(&job.snapshot);
     let log_stream = stream_name(engine.clock.epoch_ms(), snapshot.version, id);
     let (account, region) = (snapshot.account.as_str(), snapshot.region.as_str());
     let journal = Journal::new(Place {
@@ -113,6 +121,8 @@ pub(crate) fn prepare(engine: &Arc<Inner>, slot: Slot, job: Job) -> (Handle, Lau
         journal: Arc::new(Mutex::new(journal)),
         orders,
         stop: Arc::clone(&stop),
+        provisioned: job.is_none(),
+        failed_init: false,
         ended: false,
     };
     (Handle { id, log_stream, orders: sender, stop }, Launch { environment, job })
@@ -132,11 +142,20 @@ impl Launch {
 // === impl Environment ===
 
 impl Environment {
-    async fn run(mut self, job: Job) {
+    async fn run(mut self, job: Option<Job>) {
         let version = RuntimeVersion::of(&self.snapshot);
         lock(&self.journal).init_start(&version, &self.snapshot);
-        let Some((mut process, job, clocked)) = self.boot(job).await else { return };
-        let mut served = self.serve(&mut process, job, clocked).await;
+        let (mut process, mut served) = match job {
+            Some(job) => {
+                let Some((mut process, job, clocked)) = self.boot(job).await else { return };
+                let served = self.serve(&mut process, job, clocked).await;
+                (process, served)
+            }
+            None => {
+                let Some(process) = self.boot_ahead().await else { return };
+                (process, Served::Sound)
+            }
+        };
         while let Served::Sound = served {
             let Some(order) = self.next_order(&mut process).await else { break };
             if order.thaw
@@ -192,8 +211,15 @@ impl Environment {
 
     async fn attempt(&mut self, attempt: u32, limit: Duration) -> Result<Process, InitFailure> {
         let engine = Arc::clone(&self.engine);
-        let mut process =
-            Process::start(&engine, &self.snapshot, self.id, attempt, &self.journal).await?;
+        let mut process = Process::start(
+            &engine,
+            &self.snapshot,
+            self.id,
+            attempt,
+            self.provisioned,
+            &self.journal,
+        )
+        .await?;
         self.engine.step(Event::SandboxStarted { slot: self.slot });
         // Init has every CPU, as on AWS; its retry, which may take as long as an invocation, has the function's share.
         if attempt > 0 {
@@ -313,7 +339,7 @@ impl Environment {
             log_tail,
             report: report.clone(),
         };
-        self.engine.step(Event::Returned { slot: self.slot });
+        self.engine.step(Event::Returned { slot: self.slot, ticket: job.ticket });
         let wanted_tail = job.invocation.want_log_tail;
         // A caller that has gone away is no reason to end the environment.
         drop(job.reply.send(Ok(outcome)));
@@ -357,13 +383,17 @@ impl Environment {
 
     /// Answers with an error of the platform.
     fn abandon<T>(&mut self, job: Job, error: InvokeError) -> Option<T> {
-        if !matches!(error, InvokeError::ShuttingDown) {
-            let cause = std::error::Error::source(&error);
-            tracing::warn!(environment = %self.id, %error, cause, "environment start failed");
-        }
+        self.warn(&error);
         self.end(None);
         drop(job.reply.send(Err(error)));
         None
+    }
+
+    fn warn(&self, error: &InvokeError) {
+        if !matches!(error, InvokeError::ShuttingDown) {
+            let cause = std::error::Error::source(error);
+            tracing::warn!(environment = %self.id, %error, cause, "environment start failed");
+        }
     }
 
     /// Waits, and freezes meanwhile. None: the environment is to end.
@@ -443,7 +473,7 @@ impl Environment {
     fn end(&mut self, undelivered: Option<Job>) {
         if !std::mem::replace(&mut self.ended, true) {
             lock(&self.journal).flush();
-            self.engine.ended(self.slot, &mut self.orders, undelivered);
+            self.engine.ended(self.slot, &mut self.orders, undelivered, self.failed_init);
         }
     }
 }

@@ -33,6 +33,8 @@ pub(crate) struct LaunchContext<'a> {
     pub(crate) environment: EnvironmentId,
     /// 0 for the first start of an environment, 1 for the retry of its init.
     pub(crate) attempt: u32,
+    /// Initialised ahead of any invocation.
+    pub(crate) provisioned: bool,
     pub(crate) log_stream: &'a str,
     pub(crate) credentials: &'a SessionCredentials,
 }
@@ -250,6 +252,7 @@ fn defaults(config: &EngineConfig, snapshot: &VersionSnapshot) -> BTreeMap<Strin
 fn reserved(cx: &LaunchContext<'_>) -> Vec<(&'static str, String)> {
     let snapshot = cx.snapshot;
     let region = snapshot.region.as_str().to_owned();
+    let initialization = if cx.provisioned { "provisioned-concurrency" } else { "on-demand" };
     let mut reserved = vec![
         ("AWS_ACCESS_KEY_ID", cx.credentials.access_key_id.clone()),
         ("AWS_SECRET_ACCESS_KEY", cx.credentials.secret_access_key.clone()),
@@ -259,7 +262,7 @@ fn reserved(cx: &LaunchContext<'_>) -> Vec<(&'static str, String)> {
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", snapshot.memory_mib.to_string()),
         ("AWS_LAMBDA_FUNCTION_NAME", snapshot.name.as_str().to_owned()),
         ("AWS_LAMBDA_FUNCTION_VERSION", snapshot.version.to_string()),
-        ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand".to_owned()),
+        ("AWS_LAMBDA_INITIALIZATION_TYPE", initialization.to_owned()),
         ("AWS_LAMBDA_LOG_GROUP_NAME", snapshot.logging.group.clone()),
         ("AWS_LAMBDA_LOG_STREAM_NAME", cx.log_stream.to_owned()),
         ("AWS_LAMBDA_RUNTIME_API", format!("127.0.0.1:{RUNTIME_API_PORT}")),

@@ -14,7 +14,10 @@ mod logs;
 mod pool;
 
 pub use api::{
-    EndpointServer, EngineConfig, EngineError, EnvironmentState, EnvironmentStatus, Invocation,
-    InvokeError, LogEvent, LogSink, ThrottleReason,
+    EndpointServer, EngineConfig, EngineError, EnvironmentState, EnvironmentStatus,
+    FunctionConcurrency, Invocation, InvokeError, LogEvent, LogSink, ProvisionFailure,
+    ProvisionedStatus, ThrottleReason,
 };
 pub use engine::Engine;
+#[cfg(any(test, feature = "simulation"))]
+pub use pool::simulation::{Trace, simulate};

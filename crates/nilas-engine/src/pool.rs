@@ -1,10 +1,18 @@
 //! Which environment serves which invocation, as a pure state machine.
 
 mod core;
-#[cfg(test)]
-mod simulation;
+mod event;
+mod function;
+mod ledger;
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) mod simulation;
 mod state;
+#[cfg(test)]
+mod tests;
 
-pub use self::core::ThrottleReason;
-pub(crate) use self::core::{Action, Event, Pool, PoolConfig, Slot, Ticket};
+pub(crate) use self::core::Pool;
+pub(crate) use self::event::{
+    Action, Concurrency, Event, PoolConfig, Remains, Slot, Ticket, Wanted,
+};
+pub use self::event::{ProvisionFailure, ThrottleReason};
 pub use self::state::EnvironmentState;

@@ -14,8 +14,8 @@ mod snapshot;
 pub use clock::{Clock, SimClock, SystemClock};
 pub use identity::{AuthContext, CredentialIssuer, Origin, Principal, SessionCredentials};
 pub use names::{
-    AccountId, EnvironmentId, FunctionArn, FunctionKey, FunctionName, FunctionRef, NameError,
-    Qualifier, Region, RequestId, Version,
+    AccountId, EnvironmentId, FunctionArn, FunctionId, FunctionKey, FunctionName, FunctionRef,
+    NameError, Qualifier, Region, RequestId, Version,
 };
 pub use outcome::{Blame, FunctionErrorKind, Outcome, Report};
 pub use snapshot::{Interpreter, LogFormat, LogLevel, LoggingConfig, RuntimeKind, VersionSnapshot};

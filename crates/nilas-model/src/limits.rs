@@ -41,6 +41,8 @@ pub const EPHEMERAL_MIB_MIN: u32 = 512;
 pub const EPHEMERAL_MIB_MAX: u32 = 10_240;
 /// Tags of one resource.
 pub const TAGS_MAX: usize = 50;
+/// Aliases of one function. AWS names no figure; they share their function's record.
+pub const ALIASES_MAX: usize = 1_000;
 /// Layers of one function.
 pub const LAYERS_MAX: usize = 5;
 
@@ -90,10 +92,18 @@ pub const RUNTIME_API_HEADERS_MAX: usize = 100;
 pub const LOG_BURST_BYTES_MAX: u64 = 16 * 1_048_576;
 /// Log output one environment may write for long, bytes per second.
 pub const LOG_BYTES_PER_S_MAX: u64 = 4 * 1_048_576;
-/// Invocations that wait for an environment to start or to come back.
-pub const LEASE_WAITERS_MAX: usize = 1_000;
-/// Environments that start at once; more would only slow each other down.
+/// Invocations that wait for an environment to start or to come back: of all functions, and of one. AWS starts at most
+/// 1,000 environments of a function in ten seconds; see "Lambda scaling behavior".
+pub const LEASE_WAITERS_MAX: usize = 10_000;
+pub const FUNCTION_WAITERS_MAX: usize = 1_000;
+/// Environments that start at once; more would only slow each other down. One function has at most half of them.
 pub const STARTS_MAX: usize = 64;
+/// Concurrency that stays for functions without a reservation, of what the account has.
+pub const UNRESERVED_CONCURRENCY_MIN: u32 = 100;
+/// Init of a provisioned environment, milliseconds; the function's own timeout if that is longer.
+pub const PROVISIONED_INIT_MS_MAX: u64 = 130_000;
+/// Between a provisioned environment that did not start and the next try, milliseconds.
+pub const PROVISION_RETRY_MS: u64 = 60_000;
 
 /// Header bytes of one request.
 pub const HEADER_BYTES_MAX: usize = 65_536;
@@ -145,6 +155,7 @@ pub const LOG_STORE_BYTES_MAX_DEFAULT: u64 = 2 * 1_073_741_824;
 pub const LOG_GROUPS_MAX: u64 = 100_000;
 pub const LOG_STREAMS_MAX: u64 = 1_000_000;
 
+const _: () = assert!(FUNCTION_WAITERS_MAX < LEASE_WAITERS_MAX);
 const _: () = assert!(LOG_EVENT_BYTES_MAX < LOG_BYTES_QUEUED_MAX);
 const _: () = assert!(SYNC_PAYLOAD_BYTES_MAX < SYNC_RESPONSE_BYTES_MAX);
 const _: () = assert!(ZIPPED_BYTES_MAX < UNZIPPED_BYTES_MAX);

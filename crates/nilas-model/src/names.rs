@@ -112,12 +112,40 @@ impl fmt::Display for Version {
     }
 }
 
-/// One (function, version) of one account and region.
+/// A function of one account and region, all its versions together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FunctionKey {
+pub struct FunctionId {
     pub account: AccountId,
     pub region: Region,
     pub name: FunctionName,
+}
+
+impl FunctionId {
+    pub fn arn(&self, qualifier: Option<Qualifier>) -> FunctionArn {
+        FunctionArn {
+            region: self.region.clone(),
+            account: self.account.clone(),
+            name: self.name.clone(),
+            qualifier,
+        }
+    }
+
+    pub fn version_arn(&self, version: Version) -> FunctionArn {
+        self.arn(Some(match version {
+            Version::Latest => Qualifier::Latest,
+            Version::Published(number) => Qualifier::Version(number),
+        }))
+    }
+
+    pub fn key(&self, version: Version) -> FunctionKey {
+        FunctionKey { function: self.clone(), version }
+    }
+}
+
+/// One version of a function.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FunctionKey {
+    pub function: FunctionId,
     pub version: Version,
 }
 
@@ -210,6 +238,15 @@ impl RequestId {
 
     pub fn parse(text: &str) -> Option<Self> {
         uuid::Uuid::try_parse(text).ok().map(Self)
+    }
+
+    /// The id's own randomness as a number, uniform in 0..1 and always the same for one id: what is drawn for an
+    /// invocation, such as the version of a weighted alias, stays drawn when it is tried again.
+    pub fn fraction(&self) -> f64 {
+        // The last 62 bits of a version 4 UUID are random; a float holds 32 of them exactly.
+        const DRAWS: f64 = 4_294_967_296.0;
+        let [.., a, b, c, d] = *self.0.as_bytes();
+        f64::from(u32::from_be_bytes([a, b, c, d])) / DRAWS
     }
 }
 
@@ -318,6 +355,16 @@ mod tests {
         {
             check(text, None);
         }
+    }
+
+    #[test]
+    fn the_fraction_of_a_request_id_is_uniform() {
+        let fraction = |text: &str| RequestId::parse(text).unwrap().fraction();
+        assert_eq!(fraction("00000000-0000-4000-8000-000000000000"), 0.0);
+        assert_eq!(fraction("00000000-0000-4000-8000-000080000000"), 0.5);
+        assert!(fraction("ffffffff-ffff-4fff-bfff-ffffffffffff") < 1.0);
+        let below = (0..1_000).filter(|_| RequestId::random().fraction() < 0.25).count();
+        assert!((150..350).contains(&below), "{below}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::{AccountId, FunctionArn, FunctionKey, FunctionName, Region, Version};
+use crate::{AccountId, FunctionArn, FunctionId, FunctionKey, FunctionName, Region, Version};
 
 /// Everything needed to run one version of a function. Shared as `Arc<VersionSnapshot>` and never changed:
 /// an update makes a new one with a higher `generation`, and environments of older ones retire.
@@ -38,11 +38,14 @@ pub struct VersionSnapshot {
 impl VersionSnapshot {
     /// The environments of two snapshots are interchangeable exactly when their keys and generations are equal.
     pub fn key(&self) -> FunctionKey {
-        FunctionKey {
+        FunctionKey { function: self.function(), version: self.version }
+    }
+
+    pub fn function(&self) -> FunctionId {
+        FunctionId {
             account: self.account.clone(),
             region: self.region.clone(),
             name: self.name.clone(),
-            version: self.version,
         }
     }
 

@@ -70,6 +70,7 @@ impl Process {
         snapshot: &VersionSnapshot,
         environment: EnvironmentId,
         attempt: u32,
+        provisioned: bool,
         journal: &Arc<Mutex<Journal>>,
     ) -> Result<Self, InitFailure> {
         let credentials = engine.issue_credentials(snapshot);
@@ -79,6 +80,7 @@ impl Process {
             snapshot,
             environment,
             attempt,
+            provisioned,
             log_stream: &log_stream,
             credentials: &credentials,
         });

@@ -1,95 +1,21 @@
 //! The decisions of the pool: `step(now, event)` answers with the actions to perform.
 //!
 //! Invariant: no clock, no IO, no randomness, no lock. Given the same events, the same actions.
+//! Invariant: no event costs more for how many environments or functions there are, but for those it is about.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+mod configure;
+mod starts;
 
-use nilas_model::FunctionKey;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use nilas_model::{FunctionId, FunctionKey};
+
+use super::event::{
+    Action, Event, PoolConfig, ProvisionFailure, Remains, Slot, ThrottleReason, Ticket,
+};
+use super::function::{Function, GroupKey, IdleKey};
+use super::ledger::Ledger;
 use super::state::{EnvironmentState, Transition};
-
-/// Number of an environment in the pool, never used twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Slot(pub(crate) u64);
-
-/// Number of an admitted invocation, never used twice; given by the driver.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Ticket(pub(crate) u64);
-
-/// The limits the pool keeps. Durations in milliseconds.
-#[derive(Debug, Clone)]
-pub(crate) struct PoolConfig {
-    /// Most invocations admitted at once, and most environments alive.
-    pub(crate) concurrency_max: usize,
-    pub(crate) starts_max: usize,
-    pub(crate) waiters_max: usize,
-    pub(crate) idle_ms_max: u64,
-    pub(crate) age_ms_max: u64,
-    pub(crate) freeze_after_ms: u64,
-}
-
-/// What happened.
-#[derive(Debug, Clone)]
-pub(crate) enum Event {
-    /// Somebody wants this generation of this function run.
-    Invoke { ticket: Ticket, function: FunctionKey, generation: u64 },
-    /// The sandbox exists; the runtime boots.
-    SandboxStarted { slot: Slot },
-    /// The runtime waits for its first event and gets the invocation it was started for.
-    Initialized { slot: Slot },
-    /// The invocation is over and the environment is sound.
-    Returned { slot: Slot },
-    /// The environment's driver saw it idle for the freeze delay.
-    Rested { slot: Slot },
-    /// Nothing of the environment is left. `undelivered`: its invocation never reached the runtime and is not over.
-    Ended { slot: Slot, undelivered: bool },
-    /// Time has passed.
-    Tick,
-    /// Environments of older generations end, busy ones after their invocation.
-    Retire { function: FunctionKey, older_than: u64 },
-    /// Admit nothing more; idle environments end now, busy ones after their invocation.
-    Shutdown,
-    /// End everything that is left.
-    StopAll,
-}
-
-/// What the driver has to do, in order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Action {
-    /// Make an environment and run this invocation in it once it is initialised.
-    Start {
-        slot: Slot,
-        ticket: Ticket,
-    },
-    /// Run this invocation in this environment, thawing it first if it is frozen.
-    Dispatch {
-        slot: Slot,
-        ticket: Ticket,
-        thaw: bool,
-    },
-    Freeze {
-        slot: Slot,
-    },
-    /// End the environment; `Ended` follows.
-    Stop {
-        slot: Slot,
-    },
-    Throttle {
-        ticket: Ticket,
-        reason: ThrottleReason,
-    },
-    /// The engine shuts down.
-    Refuse {
-        ticket: Ticket,
-    },
-}
-
-/// The `Reason` of AWS's 429.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ThrottleReason {
-    ConcurrentInvocationLimitExceeded,
-    ReservedFunctionConcurrentInvocationLimitExceeded,
-}
 
 /// One environment as the pool knows it.
 #[derive(Debug, Clone)]
@@ -98,33 +24,36 @@ pub(crate) struct Environment {
     pub(crate) function: FunctionKey,
     pub(crate) generation: u64,
     pub(crate) invocations: u64,
+    /// Kept for its version whether or not anybody wants it, and never lent to the account's common concurrency.
+    pub(crate) provisioned: bool,
     /// The one invocation it is bound to.
     ticket: Option<Ticket>,
     born_ms: u64,
     pub(crate) idle_since_ms: u64,
+    /// Its place in line while it can be leased.
+    rest: Option<u64>,
     retiring: bool,
-}
-
-#[derive(Debug, Default)]
-struct Group {
-    /// Leasable environments, last used on top.
-    idle: Vec<Slot>,
-    /// Invocations without an environment, oldest first.
-    waiting: VecDeque<Ticket>,
 }
 
 /// All environments and all admitted invocations.
 #[derive(Debug)]
 pub(crate) struct Pool {
     config: PoolConfig,
+    /// Oldest first.
     environments: BTreeMap<Slot, Environment>,
-    functions: HashMap<FunctionKey, BTreeMap<u64, Group>>,
-    /// Which group waits for a place to start, oldest first; one entry per waiting ticket, possibly outdated.
-    queue: VecDeque<(Ticket, FunctionKey, u64)>,
+    functions: BTreeMap<FunctionId, Function>,
+    ledger: Ledger,
+    /// Functions that have something to start, each once, in the order of their turns.
+    line: VecDeque<FunctionId>,
+    /// Functions with provisions.
+    provisioned: BTreeSet<FunctionId>,
+    /// Idle environments that are not provisioned, idle longest first.
+    idle: BTreeMap<u64, Slot>,
     next_slot: u64,
+    next_rest: u64,
     /// Invariant: admitted tickets that are waiting or bound; ≤ `concurrency_max`.
     active: usize,
-    /// Invariant: tickets in all `waiting` queues; ≤ `waiters_max`.
+    /// Invariant: tickets in all `waiting` sets.
     waiting: usize,
     /// Invariant: environments that are Starting or Initializing; ≤ `starts_max`.
     starting: usize,
@@ -133,16 +62,28 @@ pub(crate) struct Pool {
     closing: bool,
 }
 
+// === impl Environment ===
+
+impl Environment {
+    fn group(&self) -> GroupKey {
+        GroupKey { version: self.function.version, generation: self.generation }
+    }
+}
+
 // === impl Pool ===
 
 impl Pool {
     pub(crate) fn new(config: PoolConfig) -> Self {
         Self {
+            ledger: Ledger::new(config.concurrency_max),
             config,
             environments: BTreeMap::new(),
-            functions: HashMap::new(),
-            queue: VecDeque::new(),
+            functions: BTreeMap::new(),
+            line: VecDeque::new(),
+            provisioned: BTreeSet::new(),
+            idle: BTreeMap::new(),
             next_slot: 0,
+            next_rest: 0,
             active: 0,
             waiting: 0,
             starting: 0,
@@ -155,23 +96,29 @@ impl Pool {
         let mut actions = Vec::new();
         match event {
             Event::Invoke { ticket, function, generation } => {
-                self.admit(now_ms, ticket, function, generation, &mut actions);
+                self.admit(now_ms, ticket, &function, generation, &mut actions);
             }
             Event::SandboxStarted { slot } => {
                 self.transition(slot, Transition::SandboxStarted);
             }
-            Event::Initialized { slot } => self.initialized(slot),
-            Event::Returned { slot } => self.returned(now_ms, slot, &mut actions),
+            Event::Initialized { slot } => self.initialized(now_ms, slot, &mut actions),
+            Event::Returned { slot, ticket } => self.returned(now_ms, slot, ticket, &mut actions),
             Event::Rested { slot } => self.rested(now_ms, slot, &mut actions),
-            Event::Ended { slot, undelivered } => self.ended(slot, undelivered, &mut actions),
-            Event::Tick => self.expire(now_ms, &mut actions),
+            Event::Ended { slot, remains } => self.ended(now_ms, slot, remains, &mut actions),
+            Event::Tick => {
+                self.expire(now_ms, &mut actions);
+                self.look_after_provisions();
+            }
             Event::Retire { function, older_than } => {
                 self.retire(&function, older_than, &mut actions);
+            }
+            Event::Configure { function, concurrency } => {
+                self.configure(&function, concurrency, &mut actions);
             }
             Event::Shutdown => self.shutdown(&mut actions),
             Event::StopAll => self.stop_all(&mut actions),
         }
-        self.start_waiting(now_ms, &mut actions);
+        self.start_due(now_ms, &mut actions);
         actions
     }
 
@@ -184,6 +131,11 @@ impl Pool {
         self.active
     }
 
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn used(&self) -> usize {
+        self.ledger.used()
+    }
+
     /// No environment is left, ended ones included.
     pub(crate) fn is_empty(&self) -> bool {
         self.environments.is_empty()
@@ -193,7 +145,7 @@ impl Pool {
         &mut self,
         now_ms: u64,
         ticket: Ticket,
-        function: FunctionKey,
+        key: &FunctionKey,
         generation: u64,
         actions: &mut Vec<Action>,
     ) {
@@ -201,27 +153,72 @@ impl Pool {
             actions.push(Action::Refuse { ticket });
             return;
         }
-        let over =
-            self.active >= self.config.concurrency_max || self.waiting >= self.config.waiters_max;
-        if over {
-            let reason = ThrottleReason::ConcurrentInvocationLimitExceeded;
+        self.retire(key, generation, actions);
+        let at = GroupKey { version: key.version, generation };
+        if let Err(reason) = self.check_admission(&key.function, at) {
             actions.push(Action::Throttle { ticket, reason });
             return;
         }
         self.active += 1;
-        self.retire(&function, generation, actions);
-        let generations = self.functions.entry(function.clone()).or_default();
-        let group = generations.entry(generation).or_default();
-        if let Some(slot) = group.idle.pop() {
-            self.lease(now_ms, slot, ticket, actions);
-            return;
-        }
-        group.waiting.push_back(ticket);
-        self.waiting += 1;
-        self.queue.push_back((ticket, function, generation));
+        self.place(now_ms, ticket, &key.function, at, actions);
     }
 
-    /// `slot` is idle and no longer in its group's idle list.
+    /// An idle provisioned environment is always free to be used; anything else needs concurrency, and a place
+    /// among those who wait.
+    fn check_admission(&self, id: &FunctionId, at: GroupKey) -> Result<(), ThrottleReason> {
+        let nothing = Function::default();
+        let function = self.functions.get(id).unwrap_or(&nothing);
+        let idle = function.groups.get(&at).and_then(|group| group.idle.last_key_value());
+        if idle.is_some_and(|(key, _)| key.provisioned) {
+            return Ok(());
+        }
+        self.ledger.check(function)?;
+        if idle.is_some() {
+            return Ok(());
+        }
+        if function.waiting.len() >= self.config.function_waiters_max {
+            return Err(match function.reserved {
+                Some(_) => ThrottleReason::ReservedFunctionInvocationRateLimitExceeded,
+                None => ThrottleReason::FunctionInvocationRateLimitExceeded,
+            });
+        }
+        if self.waiting >= self.config.waiters_max {
+            return Err(ThrottleReason::ConcurrentInvocationLimitExceeded);
+        }
+        Ok(())
+    }
+
+    /// Leases an idle environment, or waits for one.
+    fn place(
+        &mut self,
+        now_ms: u64,
+        ticket: Ticket,
+        id: &FunctionId,
+        at: GroupKey,
+        actions: &mut Vec<Action>,
+    ) {
+        let function = match self.functions.get_mut(id) {
+            Some(function) => function,
+            None => self.functions.entry(id.clone()).or_default(),
+        };
+        let idle = function.groups.get_mut(&at).and_then(|group| group.idle.pop_last());
+        if !idle.is_some_and(|(key, _)| key.provisioned) {
+            self.ledger.take(function);
+        }
+        match idle {
+            Some((key, slot)) => {
+                self.idle.remove(&key.rest);
+                self.lease(now_ms, slot, ticket, actions);
+            }
+            None => {
+                function.wait(ticket, at);
+                self.waiting += 1;
+                self.join_line(id);
+            }
+        }
+    }
+
+    /// `slot` is ready and in no idle list.
     fn lease(&mut self, now_ms: u64, slot: Slot, ticket: Ticket, actions: &mut Vec<Action>) {
         let Some(environment) = self.environments.get_mut(&slot) else {
             debug_assert!(false, "idle lists name only known environments");
@@ -231,44 +228,84 @@ impl Pool {
         environment.ticket = Some(ticket);
         environment.invocations += 1;
         environment.idle_since_ms = now_ms;
+        environment.rest = None;
         self.transition(slot, Transition::Lease);
         actions.push(Action::Dispatch { slot, ticket, thaw });
     }
 
-    /// The bound invocation was given with `Start`, so there is nothing to dispatch.
-    fn initialized(&mut self, slot: Slot) {
-        if self.transition(slot, Transition::Initialized) {
+    /// An invocation it was started for was given with `Start`, so there is nothing to dispatch.
+    fn initialized(&mut self, now_ms: u64, slot: Slot, actions: &mut Vec<Action>) {
+        if !self.transition(slot, Transition::Initialized) {
+            return;
+        }
+        let Some(environment) = self.environments.get_mut(&slot) else { return };
+        if environment.ticket.is_some() {
+            environment.invocations += 1;
             self.transition(slot, Transition::Lease);
-            if let Some(environment) = self.environments.get_mut(&slot) {
-                environment.invocations += 1;
-            }
+        } else {
+            self.provisioned_one(slot);
+            self.rest(now_ms, slot, actions);
         }
     }
 
-    fn returned(&mut self, now_ms: u64, slot: Slot, actions: &mut Vec<Action>) {
+    /// What comes late or twice is of an invocation that is over, and changes nothing.
+    fn returned(&mut self, now_ms: u64, slot: Slot, ticket: Ticket, actions: &mut Vec<Action>) {
         let Some(environment) = self.environments.get_mut(&slot) else { return };
-        if environment.ticket.take().is_some() {
-            self.active -= 1;
+        let serving =
+            matches!(environment.state, EnvironmentState::Leased | EnvironmentState::Stopping);
+        if !serving || environment.ticket != Some(ticket) {
+            return;
         }
-        environment.idle_since_ms = now_ms;
+        environment.ticket = None;
         let worn = environment.retiring
             || now_ms.saturating_sub(environment.born_ms) >= self.config.age_ms_max;
-        let (function, generation) = (environment.function.clone(), environment.generation);
+        self.invocation_over(slot);
         if !self.transition(slot, Transition::Release) {
             return;
         }
         if worn || self.closing {
             self.stop(slot, actions);
-            return;
+        } else {
+            self.rest(now_ms, slot, actions);
         }
-        let generations = self.functions.entry(function).or_default();
-        let group = generations.entry(generation).or_default();
-        match group.waiting.pop_front() {
+    }
+
+    /// Gives back what the invocation had that was bound to `slot`.
+    fn invocation_over(&mut self, slot: Slot) {
+        self.active -= 1;
+        let Some(environment) = self.environments.get(&slot) else { return };
+        if !environment.provisioned
+            && let Some(function) = self.functions.get_mut(&environment.function.function)
+        {
+            self.ledger.give_back(function);
+        }
+    }
+
+    /// A ready environment serves the oldest invocation that waits for one like it, or is idle.
+    fn rest(&mut self, now_ms: u64, slot: Slot, actions: &mut Vec<Action>) {
+        let Some(environment) = self.environments.get_mut(&slot) else { return };
+        let (at, id) = (environment.group(), &environment.function.function);
+        let Some(function) = self.functions.get_mut(id) else { return };
+        let group = function.groups.entry(at).or_default();
+        match group.waiting.first().copied() {
             Some(ticket) => {
+                function.stop_waiting(ticket, at);
                 self.waiting -= 1;
+                if environment.provisioned {
+                    self.ledger.give_back(function);
+                }
                 self.lease(now_ms, slot, ticket, actions);
             }
-            None => group.idle.push(slot),
+            None => {
+                let rest = self.next_rest;
+                self.next_rest += 1;
+                environment.idle_since_ms = now_ms;
+                environment.rest = Some(rest);
+                group.idle.insert(IdleKey { provisioned: environment.provisioned, rest }, slot);
+                if !environment.provisioned {
+                    self.idle.insert(rest, slot);
+                }
+            }
         }
     }
 
@@ -283,145 +320,119 @@ impl Pool {
         }
     }
 
-    fn ended(&mut self, slot: Slot, undelivered: bool, actions: &mut Vec<Action>) {
-        self.forget_idle(slot);
-        if !self.transition(slot, Transition::Ended) {
-            return;
+    fn ended(&mut self, now_ms: u64, slot: Slot, remains: Remains, actions: &mut Vec<Action>) {
+        let Some(environment) = self.environments.get(&slot) else { return };
+        let (at, id) = (environment.group(), environment.function.function.clone());
+        let (ticket, state) = (environment.ticket, environment.state);
+        if environment.provisioned && state.is_starting() {
+            let failure = match remains {
+                Remains::FailedInit => ProvisionFailure::Init,
+                Remains::Nothing | Remains::Undelivered => ProvisionFailure::Start,
+            };
+            self.provision_failed(now_ms, slot, failure);
         }
-        let Some(environment) = self.environments.remove(&slot) else { return };
-        let (function, generation) = (environment.function, environment.generation);
-        match environment.ticket {
-            Some(ticket) if undelivered && self.closing => {
-                self.active -= 1;
+        self.forget_idle(slot);
+        self.transition(slot, Transition::Ended);
+        if ticket.is_some() {
+            self.invocation_over(slot);
+        }
+        self.environments.remove(&slot);
+        if let Some(function) = self.functions.get_mut(&id)
+            && let Some(group) = function.groups.get_mut(&at)
+        {
+            group.environments.remove(&slot);
+        }
+        match ticket {
+            Some(ticket) if remains == Remains::Undelivered && self.closing => {
                 actions.push(Action::Refuse { ticket });
             }
-            Some(ticket) if undelivered => {
-                let generations = self.functions.entry(function.clone()).or_default();
-                generations.entry(generation).or_default().waiting.push_front(ticket);
-                self.waiting += 1;
-                self.queue.push_front((ticket, function, generation));
+            Some(ticket) if remains == Remains::Undelivered => {
+                self.active += 1;
+                self.place(now_ms, ticket, &id, at, actions);
             }
-            Some(_) => {
-                self.active -= 1;
-                self.forget_group(&function, generation);
-            }
-            None => self.forget_group(&function, generation),
+            _ => {}
         }
+        self.forget_unused(&id, at);
     }
 
+    /// Ends what has been idle too long, and what is idle and old; what is busy and old ends when it returns.
     fn expire(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
-        let config = &self.config;
-        let due = self.idle_slots(|environment| {
-            now_ms.saturating_sub(environment.idle_since_ms) >= config.idle_ms_max
-                || now_ms.saturating_sub(environment.born_ms) >= config.age_ms_max
+        let Self { config, environments, idle, .. } = self;
+        let unused = idle.values().copied().take_while(|slot| {
+            environments.get(slot).is_some_and(|environment| {
+                now_ms.saturating_sub(environment.idle_since_ms) >= config.idle_ms_max
+            })
         });
+        let old = environments.iter().take_while(|(_, environment)| {
+            now_ms.saturating_sub(environment.born_ms) >= config.age_ms_max
+        });
+        let old = old.filter(|(_, environment)| environment.state.is_idle()).map(|(slot, _)| *slot);
+        let due: BTreeSet<Slot> = unused.chain(old).collect();
         for slot in due {
             self.stop(slot, actions);
         }
     }
 
-    fn retire(&mut self, function: &FunctionKey, older_than: u64, actions: &mut Vec<Action>) {
-        let Some(generations) = self.functions.get(function) else { return };
-        if generations.keys().next().is_none_or(|oldest| *oldest >= older_than) {
-            return;
-        }
-        let old: Vec<Slot> = self
-            .environments
-            .iter()
-            .filter(|(_, e)| e.function == *function && e.generation < older_than && !e.retiring)
-            .map(|(slot, _)| *slot)
-            .collect();
-        for slot in old {
-            let Some(environment) = self.environments.get_mut(&slot) else { continue };
-            environment.retiring = true;
-            if environment.state.is_idle() {
-                self.stop(slot, actions);
+    fn retire(&mut self, key: &FunctionKey, older_than: u64, actions: &mut Vec<Action>) {
+        let Some(function) = self.functions.get_mut(&key.function) else { return };
+        let mut old = Vec::new();
+        for (_, group) in function.groups.range_mut(GroupKey::older(key.version, older_than)) {
+            if !std::mem::replace(&mut group.retired, true) {
+                old.extend(group.environments.iter().copied());
             }
+        }
+        // Nobody starts more of it; the newer generation is configured in its turn.
+        if function.provisions.get(&key.version).is_some_and(|p| p.wanted.generation < older_than) {
+            function.provisions.remove(&key.version);
+        }
+        for slot in old {
+            self.retire_environment(slot, actions);
+        }
+    }
+
+    /// Ends an environment after what it is doing.
+    fn retire_environment(&mut self, slot: Slot, actions: &mut Vec<Action>) {
+        let Some(environment) = self.environments.get_mut(&slot) else { return };
+        environment.retiring = true;
+        if environment.ticket.is_none() {
+            self.stop(slot, actions);
+        } else {
+            self.leave_provision(slot);
         }
     }
 
     fn shutdown(&mut self, actions: &mut Vec<Action>) {
-        self.closing = true;
-        self.refuse_waiting(actions);
-        for slot in self.idle_slots(|_| true) {
+        self.close(actions);
+        let free = self.environments.iter().filter(|(_, e)| e.ticket.is_none());
+        let free: Vec<Slot> = free.map(|(slot, _)| *slot).collect();
+        for slot in free {
             self.stop(slot, actions);
         }
     }
 
     fn stop_all(&mut self, actions: &mut Vec<Action>) {
+        self.close(actions);
+        let all: Vec<Slot> = self.environments.keys().copied().collect();
+        for slot in all {
+            self.stop(slot, actions);
+        }
+    }
+
+    /// Nothing starts any more, and who waits is refused.
+    fn close(&mut self, actions: &mut Vec<Action>) {
         self.closing = true;
-        self.refuse_waiting(actions);
-        let live: Vec<Slot> =
-            self.environments.iter().filter(|(_, e)| e.state.is_live()).map(|(s, _)| *s).collect();
-        for slot in live {
-            self.stop(slot, actions);
-        }
-    }
-
-    fn refuse_waiting(&mut self, actions: &mut Vec<Action>) {
-        let groups = self.functions.values_mut().flat_map(BTreeMap::values_mut);
-        for ticket in groups.flat_map(|group| group.waiting.drain(..)) {
-            self.active -= 1;
-            self.waiting -= 1;
-            actions.push(Action::Refuse { ticket });
-        }
-        self.queue.clear();
-    }
-
-    /// Starts environments for those who wait, oldest first, as far as there are places.
-    fn start_waiting(&mut self, now_ms: u64, actions: &mut Vec<Action>) {
-        while self.starting < self.config.starts_max {
-            let Some((ticket, function, generation)) = self.queue.pop_front() else { return };
-            let group = self.functions.get_mut(&function).and_then(|g| g.get_mut(&generation));
-            let Some(group) = group else { continue };
-            let Some(at) = group.waiting.iter().position(|waiting| *waiting == ticket) else {
-                continue;
-            };
-            group.waiting.remove(at);
-            self.waiting -= 1;
-            if self.live >= self.config.concurrency_max {
-                self.evict(actions);
+        self.line.clear();
+        self.provisioned.clear();
+        for function in self.functions.values_mut() {
+            function.in_line = false;
+            function.provisions.clear();
+            for (ticket, at) in std::mem::take(&mut function.waiting) {
+                function.stop_waiting(ticket, at);
+                self.ledger.give_back(function);
+                self.active -= 1;
+                self.waiting -= 1;
+                actions.push(Action::Refuse { ticket });
             }
-            self.start(now_ms, ticket, function, generation, actions);
-        }
-    }
-
-    fn start(
-        &mut self,
-        now_ms: u64,
-        ticket: Ticket,
-        function: FunctionKey,
-        generation: u64,
-        actions: &mut Vec<Action>,
-    ) {
-        let slot = Slot(self.next_slot);
-        self.next_slot += 1;
-        self.starting += 1;
-        self.live += 1;
-        let newest = self.functions.get(&function).and_then(|g| g.keys().next_back().copied());
-        let environment = Environment {
-            state: EnvironmentState::Starting,
-            function,
-            generation,
-            invocations: 0,
-            ticket: Some(ticket),
-            born_ms: now_ms,
-            idle_since_ms: now_ms,
-            // A late caller may still hold an older snapshot: its environment serves it alone.
-            retiring: newest.is_some_and(|newest| generation < newest),
-        };
-        self.environments.insert(slot, environment);
-        actions.push(Action::Start { slot, ticket });
-    }
-
-    /// Ends the environment that has been idle longest. There is one: every live environment beyond the idle
-    /// ones is bound to an active invocation, and the invocation to start is active without one.
-    fn evict(&mut self, actions: &mut Vec<Action>) {
-        let idle = self.environments.iter().filter(|(_, e)| e.state.is_idle());
-        let longest = idle.min_by_key(|(_, e)| e.idle_since_ms).map(|(slot, _)| *slot);
-        debug_assert!(longest.is_some(), "live environments beyond the active are idle");
-        if let Some(slot) = longest {
-            self.stop(slot, actions);
         }
     }
 
@@ -432,31 +443,23 @@ impl Pool {
         }
     }
 
-    fn idle_slots(&self, due: impl Fn(&Environment) -> bool) -> Vec<Slot> {
-        let idle = self.environments.iter().filter(|(_, e)| e.state.is_idle() && due(e));
-        idle.map(|(slot, _)| *slot).collect()
-    }
-
     fn forget_idle(&mut self, slot: Slot) {
-        let Some(environment) = self.environments.get(&slot) else { return };
-        let group = self.functions.get_mut(&environment.function);
-        if let Some(group) = group.and_then(|g| g.get_mut(&environment.generation)) {
-            group.idle.retain(|idle| *idle != slot);
+        let Some(environment) = self.environments.get_mut(&slot) else { return };
+        let Some(rest) = environment.rest.take() else { return };
+        let key = IdleKey { provisioned: environment.provisioned, rest };
+        let function = self.functions.get_mut(&environment.function.function);
+        if let Some(group) = function.and_then(|f| f.groups.get_mut(&environment.group())) {
+            group.idle.remove(&key);
         }
+        self.idle.remove(&rest);
     }
 
-    /// Drops a group that has neither environments nor waiters, so that functions long gone cost nothing.
-    fn forget_group(&mut self, function: &FunctionKey, generation: u64) {
-        let used = self
-            .environments
-            .values()
-            .any(|e| e.generation == generation && e.function == *function);
-        let Some(generations) = self.functions.get_mut(function) else { return };
-        if !used && generations.get(&generation).is_some_and(|group| group.waiting.is_empty()) {
-            generations.remove(&generation);
-            if generations.is_empty() {
-                self.functions.remove(function);
-            }
+    /// Functions long gone cost nothing.
+    fn forget_unused(&mut self, id: &FunctionId, at: GroupKey) {
+        let Some(function) = self.functions.get_mut(id) else { return };
+        function.forget_group(at);
+        if function.is_unused() {
+            self.functions.remove(id);
         }
     }
 
@@ -467,13 +470,21 @@ impl Pool {
         let before = environment.state;
         let Ok(after) = before.next(transition) else { return false };
         environment.state = after;
-        let starting =
-            |state| matches!(state, EnvironmentState::Starting | EnvironmentState::Initializing);
-        if starting(before) && !starting(after) {
+        let dies = before.is_live() && !after.is_live();
+        if before.is_starting() && !after.is_starting() {
             self.starting -= 1;
+            if let Some(function) = self.functions.get_mut(&environment.function.function) {
+                function.starting -= 1;
+            }
         }
-        if before.is_live() && !after.is_live() {
+        if dies {
             self.live -= 1;
+        }
+        if dies && environment.provisioned {
+            if let Some(function) = self.functions.get_mut(&environment.function.function) {
+                self.ledger.give_back(function);
+            }
+            self.leave_provision(slot);
         }
         true
     }

@@ -1,249 +1,344 @@
-//! Drives the pool with a seed: random callers, slow and failing starts, crashes, late events, shutdown.
-//! After every step the invariants are checked against a model of what the driver holds.
+//! Drives the pool with a seed: callers of several functions, slow and failing starts, deaths at any moment, answers
+//! that come late or twice, changes of settings, clocks that jump, all environments lost at once, shutdown.
+//! After every step what the pool holds is compared with what a driver would hold.
+//!
+//! One seed is one run, on every machine: `cargo xtask sim SEED [STEPS]` replays it with a trace.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod check;
+mod driver;
+mod trace;
 
-use nilas_model::{AccountId, FunctionKey, FunctionName, Region, Version};
+use std::collections::BTreeMap;
 
-use super::core::{Action, Event, Pool, PoolConfig, Slot, ThrottleReason, Ticket};
-use super::state::EnvironmentState;
+use nilas_model::{AccountId, FunctionId, FunctionName, Region, Version};
 
-const SEEDS: u64 = 400;
-const STEPS: u32 = 300;
+use self::check::Usage;
+use self::driver::Driver;
+use super::core::Pool;
+use super::event::{Action, Concurrency, Event, PoolConfig, Remains, Slot, Ticket, Wanted};
+
+const FUNCTIONS: usize = 4;
+const VERSIONS: [Version; 2] = [Version::Latest, Version::Published(1)];
+/// Part of the concurrency that no setting takes, as the API's 100.
+const UNRESERVED_MIN: usize = 2;
+
+/// Takes one line of the run.
+pub type Trace<'a> = Option<&'a mut dyn FnMut(&str)>;
+
+/// Runs one seed; panics where an invariant does not hold.
+pub fn simulate(seed: u64, steps: u32, trace: Trace<'_>) {
+    let mut simulation = Simulation::new(seed, trace);
+    for _ in 0..steps {
+        simulation.random_step();
+    }
+    simulation.settle();
+    for _ in 0..steps / 10 {
+        simulation.random_step();
+    }
+    simulation.finish();
+}
 
 /// xorshift64*: enough to shuffle events, and the same on every machine.
 struct Dice(u64);
 
 impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
+    fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % bound
+        let drawn = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
+        usize::try_from(drawn).unwrap_or_default() % bound.max(1)
     }
 
-    fn pick<T: Copy>(&mut self, from: &BTreeSet<T>) -> Option<T> {
-        let at = usize::try_from(self.below(from.len().max(1) as u64)).unwrap();
-        from.iter().nth(at).copied()
+    fn one_in(&mut self, many: usize) -> bool {
+        self.below(many) == 0
+    }
+
+    fn pick<T: Copy>(&mut self, from: impl ExactSizeIterator<Item = T>) -> Option<T> {
+        let at = self.below(from.len());
+        from.into_iter().nth(at)
     }
 }
 
-/// What the driver would hold, kept from the actions alone.
-#[derive(Default)]
-struct Model {
-    /// Admitted or asked for, and neither answered nor refused.
-    open: BTreeSet<Ticket>,
-    /// Invocations handed to an environment.
-    bound: BTreeMap<Slot, Ticket>,
-    starting: BTreeSet<Slot>,
-    initializing: BTreeSet<Slot>,
-    alive: BTreeSet<Slot>,
-    frozen: BTreeSet<Slot>,
-    stopping: BTreeSet<Slot>,
-}
-
-struct Simulation {
+struct Simulation<'a> {
     dice: Dice,
     pool: Pool,
-    model: Model,
+    config: PoolConfig,
+    driver: Driver,
+    functions: Vec<FunctionId>,
+    /// By the functions' numbers.
+    settings: Vec<Concurrency>,
+    generations: BTreeMap<(usize, Version), u64>,
     now_ms: u64,
     tickets: u64,
-    generations: [u64; 3],
     closing: bool,
-    config: PoolConfig,
-}
-
-fn function(number: usize) -> FunctionKey {
-    FunctionKey {
-        account: AccountId::parse("000000000000").unwrap(),
-        region: Region::parse("us-east-1").unwrap(),
-        name: FunctionName::parse(&format!("f{number}")).unwrap(),
-        version: Version::Latest,
-    }
+    /// After the last step.
+    usage: Usage,
+    /// Answers that were given once, to be given again.
+    answered: Vec<(Slot, Ticket)>,
+    trace: Trace<'a>,
 }
 
 fn config() -> PoolConfig {
     PoolConfig {
-        concurrency_max: 8,
-        starts_max: 3,
-        waiters_max: 4,
+        concurrency_max: 12,
+        starts_max: 4,
+        waiters_max: 7,
+        function_waiters_max: 4,
         idle_ms_max: 300,
         age_ms_max: 5_000,
         freeze_after_ms: 5,
+        provision_retry_ms: 400,
     }
 }
 
-impl Simulation {
-    fn new(seed: u64) -> Self {
+fn function(number: usize) -> FunctionId {
+    let name = format!("f{number}");
+    FunctionId {
+        account: AccountId::parse("000000000000").expect("twelve digits"),
+        region: Region::parse("us-east-1").expect("a region"),
+        name: FunctionName::parse(&name).expect("letters and digits"),
+    }
+}
+
+/// The number in the name.
+fn number(id: &FunctionId) -> usize {
+    id.name.as_str()[1..].parse().expect("named by `function`")
+}
+
+impl<'a> Simulation<'a> {
+    fn new(seed: u64, trace: Trace<'a>) -> Self {
+        let kinds = (0..FUNCTIONS).flat_map(|number| VERSIONS.map(|version| (number, version)));
         Self {
             dice: Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
             pool: Pool::new(config()),
-            model: Model::default(),
+            config: config(),
+            driver: Driver::default(),
+            functions: (0..FUNCTIONS).map(function).collect(),
+            settings: vec![Concurrency::default(); FUNCTIONS],
+            generations: kinds.map(|kind| (kind, 1)).collect(),
             now_ms: 1_000,
             tickets: 0,
-            generations: [1; 3],
             closing: false,
-            config: config(),
+            usage: Usage::default(),
+            answered: Vec::new(),
+            trace,
         }
     }
 
     fn step(&mut self, event: Event) {
-        self.forecast(&event);
+        let shown = self.trace.is_some().then(|| trace::event(&event));
+        let configured = matches!(event, Event::Configure { .. });
+        self.driver.forecast(&event);
+        if let (Some(trace), Some(shown)) = (&mut self.trace, shown) {
+            trace(&format!("{:>8} ms  {shown}", self.now_ms));
+        }
         let actions = self.pool.step(self.now_ms, event);
+        if let Some(trace) = &mut self.trace {
+            actions
+                .iter()
+                .for_each(|action| trace(&format!("{:>14} {}", "->", trace::action(action))));
+        }
         for action in actions {
             self.perform(action);
         }
-        self.check();
+        self.check(configured);
     }
 
-    /// What the event itself changes in the driver's hands.
-    fn forecast(&mut self, event: &Event) {
-        let model = &mut self.model;
-        match event {
-            Event::Invoke { ticket, .. } => assert!(model.open.insert(*ticket)),
-            Event::SandboxStarted { slot } => {
-                model.starting.remove(slot);
-                model.initializing.insert(*slot);
+    fn perform(&mut self, action: Action) {
+        if let Action::Throttle { ticket, reason } = action {
+            self.check_throttle(ticket, reason);
+        }
+        if matches!(action, Action::Refuse { .. }) {
+            assert!(self.closing, "refused without a reason");
+        }
+        self.driver.perform(action, &self.settings);
+    }
+
+    fn random_step(&mut self) {
+        self.now_ms += self.dice.below(20) as u64;
+        match self.dice.below(100) {
+            0..30 => self.invoke(),
+            30..57 => self.boot(),
+            57..72 => self.answer(),
+            72..78 => {
+                let slot = self.dice.pick(self.driver.alive.keys().copied());
+                self.send(slot.map(|slot| Event::Rested { slot }));
             }
-            Event::Initialized { slot } => assert!(model.initializing.remove(slot)),
-            Event::Returned { slot } => {
-                let ticket = model.bound.remove(slot).expect("only a bound environment returns");
-                assert!(model.open.remove(&ticket));
+            78..82 => self.die(),
+            82..86 => self.finish_stopping(),
+            86..89 => self.step(Event::Tick),
+            89..91 => self.update(),
+            91..95 => self.configure(),
+            95..98 => self.say_again(),
+            98 => {
+                self.now_ms += [400, 6_000, 100_000][self.dice.below(3)];
+                self.step(Event::Tick);
             }
-            Event::Ended { slot, undelivered } => {
-                for set in [
-                    &mut model.starting,
-                    &mut model.initializing,
-                    &mut model.frozen,
-                    &mut model.stopping,
-                    &mut model.alive,
-                ] {
-                    set.remove(slot);
-                }
-                if let Some(ticket) = model.bound.remove(slot)
-                    && !undelivered
-                {
-                    assert!(model.open.remove(&ticket));
-                }
-            }
+            _ if self.dice.one_in(4) => self.lose_everything(),
             _ => {}
         }
     }
 
-    fn perform(&mut self, action: Action) {
-        let model = &mut self.model;
-        match action {
-            Action::Start { slot, ticket } => {
-                assert!(model.alive.insert(slot) && model.starting.insert(slot));
-                assert!(model.open.contains(&ticket));
-                assert!(model.bound.values().all(|bound| *bound != ticket), "leased twice");
-                assert!(model.bound.insert(slot, ticket).is_none());
-            }
-            Action::Dispatch { slot, ticket, thaw } => {
-                assert_eq!(model.frozen.remove(&slot), thaw, "thaw exactly what is frozen");
-                assert!(model.alive.contains(&slot) && !model.stopping.contains(&slot));
-                assert!(model.open.contains(&ticket));
-                assert!(model.bound.values().all(|bound| *bound != ticket), "leased twice");
-                assert!(model.bound.insert(slot, ticket).is_none(), "two invocations in one");
-            }
-            Action::Freeze { slot } => {
-                assert!(!model.bound.contains_key(&slot), "froze a busy environment");
-                assert!(model.frozen.insert(slot));
-            }
-            Action::Stop { slot } => assert!(model.stopping.insert(slot), "stopped twice"),
-            Action::Throttle { ticket, reason } => {
-                assert_eq!(reason, ThrottleReason::ConcurrentInvocationLimitExceeded);
-                assert!(model.open.remove(&ticket));
-            }
-            Action::Refuse { ticket } => {
-                assert!(self.closing);
-                assert!(model.open.remove(&ticket));
-            }
-        }
-    }
-
-    fn check(&self) {
-        let model = &self.model;
-        assert_eq!(self.pool.active(), model.open.len(), "an invocation was lost or kept");
-        assert!(model.open.len() <= self.config.concurrency_max);
-        let waiting = model.open.len() - model.bound.len();
-        assert!(waiting <= self.config.waiters_max + model.bound.len());
-        let starting = model.starting.union(&model.initializing);
-        let starting = starting.filter(|slot| !model.stopping.contains(slot)).count();
-        assert!(starting <= self.config.starts_max);
-        assert!(model.alive.len() - model.stopping.len() <= self.config.concurrency_max);
-        let known: BTreeSet<Slot> = self.pool.environments().map(|(slot, _)| slot).collect();
-        assert_eq!(known, model.alive, "an environment leaked");
-        for (slot, environment) in self.pool.environments() {
-            let idle = environment.state.is_idle();
-            assert!(!(idle && model.bound.contains_key(&slot)), "a lease was lost");
-            assert_eq!(environment.state == EnvironmentState::Frozen, {
-                model.frozen.contains(&slot) && !model.stopping.contains(&slot)
-            });
-        }
-    }
-
-    fn random_step(&mut self) {
-        self.now_ms += self.dice.below(20);
-        let busy: BTreeSet<Slot> = self.model.bound.keys().copied().collect();
-        let booting = self.model.starting.union(&self.model.initializing).copied().collect();
-        let busy: BTreeSet<Slot> = busy.difference(&booting).copied().collect();
-        match self.dice.below(100) {
-            0..30 => self.invoke(),
-            30..45 => {
-                if let Some(slot) = self.dice.pick(&self.model.starting) {
-                    self.step(Event::SandboxStarted { slot });
-                }
-            }
-            45..60 => {
-                if let Some(slot) = self.dice.pick(&self.model.initializing) {
-                    self.step(Event::Initialized { slot });
-                }
-            }
-            60..80 => {
-                if let Some(slot) = self.dice.pick(&busy) {
-                    self.step(Event::Returned { slot });
-                }
-            }
-            80..87 => {
-                if let Some(slot) = self.dice.pick(&self.model.alive) {
-                    self.step(Event::Rested { slot });
-                }
-            }
-            87..91 => {
-                // A crash at any moment; sometimes before the invocation was written.
-                if let Some(slot) = self.dice.pick(&self.model.alive) {
-                    let undelivered = self.dice.below(2) == 0;
-                    self.step(Event::Ended { slot, undelivered });
-                }
-            }
-            91..94 => {
-                if let Some(slot) = self.dice.pick(&self.model.stopping) {
-                    self.step(Event::Ended { slot, undelivered: false });
-                }
-            }
-            94..97 => self.step(Event::Tick),
-            97..99 => {
-                let which = usize::try_from(self.dice.below(3)).unwrap();
-                self.generations[which] += 1;
-                let older_than = self.generations[which];
-                self.step(Event::Retire { function: function(which), older_than });
-            }
-            _ => {
-                self.now_ms += 400;
-                self.step(Event::Tick);
-            }
+    fn send(&mut self, event: Option<Event>) {
+        if let Some(event) = event {
+            self.step(event);
         }
     }
 
     fn invoke(&mut self) {
-        let which = usize::try_from(self.dice.below(3)).unwrap();
+        // Floods: most calls are of the first function.
+        let number = if self.dice.one_in(2) { 0 } else { self.dice.below(FUNCTIONS) };
+        let version = VERSIONS[self.dice.below(VERSIONS.len())];
         self.tickets += 1;
         // Now and then a caller still holds the snapshot before the last one.
-        let late = u64::from(self.dice.below(10) == 0);
-        let generation = self.generations[which].saturating_sub(late);
+        let late = u64::from(self.dice.one_in(10));
+        let generation = self.generations[&(number, version)].saturating_sub(late);
         let ticket = Ticket(self.tickets);
-        self.step(Event::Invoke { ticket, function: function(which), generation });
+        let function = self.functions[number].key(version);
+        self.step(Event::Invoke { ticket, function, generation });
+    }
+
+    /// The next step of one that starts; sometimes its end.
+    fn boot(&mut self) {
+        let booting = self.driver.starting.union(&self.driver.initializing);
+        let booting: Vec<Slot> = booting.copied().collect();
+        let Some(slot) = self.dice.pick(booting.into_iter()) else { return };
+        let event = if self.dice.one_in(12) {
+            Event::Ended { slot, remains: self.remains(slot) }
+        } else if self.driver.starting.contains(&slot) {
+            Event::SandboxStarted { slot }
+        } else {
+            Event::Initialized { slot }
+        };
+        self.step(event);
+    }
+
+    fn answer(&mut self) {
+        let serving: Vec<(Slot, Ticket)> = self.driver.serving().collect();
+        if let Some((slot, ticket)) = self.dice.pick(serving.into_iter()) {
+            self.answered.push((slot, ticket));
+            self.step(Event::Returned { slot, ticket });
+        }
+    }
+
+    /// At any moment, and sometimes before the invocation was written.
+    fn die(&mut self) {
+        if let Some(slot) = self.dice.pick(self.driver.alive.keys().copied()) {
+            let remains = self.remains(slot);
+            self.step(Event::Ended { slot, remains });
+        }
+    }
+
+    fn remains(&mut self, slot: Slot) -> Remains {
+        match self.driver.bound.get(&slot) {
+            Some(_) if self.dice.one_in(2) => Remains::Undelivered,
+            None if self.dice.one_in(2) => Remains::FailedInit,
+            _ => Remains::Nothing,
+        }
+    }
+
+    fn finish_stopping(&mut self) {
+        let slot = self.dice.pick(self.driver.stopping.iter().copied());
+        self.send(slot.map(|slot| Event::Ended { slot, remains: Remains::Nothing }));
+    }
+
+    /// A new generation, as services announce it: the settings first.
+    fn update(&mut self) {
+        let (number, version) = (self.dice.below(FUNCTIONS), VERSIONS[self.dice.below(2)]);
+        let generation = self.generations.entry((number, version)).or_default();
+        *generation += 1;
+        let older_than = *generation;
+        if let Some(wanted) = self.settings[number].provisioned.get_mut(&version) {
+            wanted.generation = older_than;
+            self.announce(number);
+        }
+        let function = self.functions[number].key(version);
+        self.step(Event::Retire { function, older_than });
+    }
+
+    fn announce(&mut self, number: usize) {
+        let (function, concurrency) =
+            (self.functions[number].clone(), self.settings[number].clone());
+        self.step(Event::Configure { function, concurrency });
+    }
+
+    /// Settings that the API would take: within the account's limit, provisions within the reservation.
+    fn configure(&mut self) {
+        let number = self.dice.below(FUNCTIONS);
+        let others = self.settings.iter().enumerate().filter(|(other, _)| *other != number);
+        let taken: usize = others.map(|(_, settings)| taken(settings)).sum();
+        let free = self.config.concurrency_max - UNRESERVED_MIN - taken;
+        let reserved = (!self.dice.one_in(3)).then(|| self.dice.below(free.min(6) + 1));
+        let mut left = reserved.unwrap_or(free.min(4));
+        let mut provisioned = BTreeMap::new();
+        for version in VERSIONS {
+            let count = self.dice.below(left + 1);
+            if count > 0 && self.dice.one_in(2) {
+                left -= count;
+                let generation = self.generations[&(number, version)];
+                provisioned.insert(version, Wanted { generation, count });
+            }
+        }
+        self.settings[number] = Concurrency { reserved, provisioned };
+        self.announce(number);
+    }
+
+    /// What was said before, late or twice.
+    fn say_again(&mut self) {
+        let old = Slot(self.dice.below(self.driver.slots_seen + 1) as u64);
+        let gone = !self.driver.alive.contains_key(&old);
+        let event = match self.dice.below(5) {
+            0 => {
+                let answered = self.dice.pick(self.answered.iter().copied());
+                answered.map(|(slot, ticket)| Event::Returned { slot, ticket })
+            }
+            1 => Some(Event::Rested { slot: old }),
+            2 if !self.driver.starting.contains(&old) => Some(Event::SandboxStarted { slot: old }),
+            3 if !self.driver.is_booting(old) => Some(Event::Initialized { slot: old }),
+            4 if gone => Some(Event::Ended { slot: old, remains: Remains::Undelivered }),
+            _ => None,
+        };
+        self.send(event);
+    }
+
+    /// As after the sandbox's own crash.
+    fn lose_everything(&mut self) {
+        let all: Vec<Slot> = self.driver.alive.keys().copied().collect();
+        for slot in all {
+            if self.driver.alive.contains_key(&slot) {
+                let remains = self.remains(slot);
+                self.step(Event::Ended { slot, remains });
+            }
+        }
+    }
+
+    /// Without faults, everything comes to an end, and what is provisioned is there.
+    fn settle(&mut self) {
+        for _ in 0..1_000 {
+            let next =
+                self.driver.starting.first().map(|slot| Event::SandboxStarted { slot: *slot });
+            let next = next.or_else(|| {
+                self.driver.initializing.first().map(|slot| Event::Initialized { slot: *slot })
+            });
+            let next = next.or_else(|| {
+                self.driver.serving().next().map(|(slot, ticket)| Event::Returned { slot, ticket })
+            });
+            let next = next.or_else(|| {
+                let stopping = self.driver.stopping.first();
+                stopping.map(|slot| Event::Ended { slot: *slot, remains: Remains::Nothing })
+            });
+            match next {
+                Some(event) => self.step(event),
+                None if self.is_provisioned() => break,
+                None => {
+                    self.now_ms += 200;
+                    self.step(Event::Tick);
+                }
+            }
+        }
+        assert!(self.driver.open.is_empty(), "an invocation got no answer");
+        assert!(self.is_provisioned(), "what is provisioned is not there");
     }
 
     fn finish(&mut self) {
@@ -253,104 +348,14 @@ impl Simulation {
             self.random_step();
         }
         self.step(Event::StopAll);
-        while let Some(slot) = self.dice.pick(&self.model.alive.clone()) {
-            let undelivered = self.dice.below(2) == 0;
-            self.step(Event::Ended { slot, undelivered });
-        }
+        self.lose_everything();
         assert!(self.pool.is_empty());
-        assert!(self.model.open.is_empty(), "an invocation got no answer");
+        assert!(self.driver.open.is_empty(), "an invocation got no answer");
     }
 }
 
-#[test]
-fn keeps_its_invariants_under_random_faults() {
-    for seed in 1..=SEEDS {
-        let mut simulation = Simulation::new(seed);
-        for _ in 0..STEPS {
-            simulation.random_step();
-        }
-        simulation.finish();
-    }
-}
-
-/// Runs events by hand and returns the actions of the last one.
-fn last_actions(events: Vec<(u64, Event)>) -> Vec<Action> {
-    let mut pool = Pool::new(config());
-    let mut last = Vec::new();
-    for (now_ms, event) in events {
-        last = pool.step(now_ms, event);
-    }
-    last
-}
-
-fn invoke(ticket: u64) -> Event {
-    Event::Invoke { ticket: Ticket(ticket), function: function(0), generation: 1 }
-}
-
-fn warm(slot: u64) -> Vec<(u64, Event)> {
-    let slot = Slot(slot);
-    vec![(0, Event::SandboxStarted { slot }), (0, Event::Initialized { slot })]
-}
-
-#[test]
-fn leases_the_environment_used_last() {
-    let mut events = vec![(0, invoke(1)), (0, invoke(2))];
-    events.extend(warm(0));
-    events.extend(warm(1));
-    events.push((5, Event::Returned { slot: Slot(1) }));
-    events.push((6, Event::Returned { slot: Slot(0) }));
-    events.push((7, invoke(3)));
-    let dispatch = Action::Dispatch { slot: Slot(0), ticket: Ticket(3), thaw: false };
-    assert_eq!(last_actions(events), [dispatch]);
-}
-
-#[test]
-fn freezes_only_after_the_delay_and_thaws_on_lease() {
-    let mut events = vec![(0, invoke(1))];
-    events.extend(warm(0));
-    events.push((5, Event::Returned { slot: Slot(0) }));
-    events.push((9, Event::Rested { slot: Slot(0) }));
-    assert_eq!(last_actions(events.clone()), []);
-    events.push((10, Event::Rested { slot: Slot(0) }));
-    assert_eq!(last_actions(events.clone()), [Action::Freeze { slot: Slot(0) }]);
-    events.push((11, invoke(2)));
-    let dispatch = Action::Dispatch { slot: Slot(0), ticket: Ticket(2), thaw: true };
-    assert_eq!(last_actions(events), [dispatch]);
-}
-
-#[test]
-fn a_busy_environment_of_an_old_generation_ends_after_its_invocation() {
-    let mut events = vec![(0, invoke(1))];
-    events.extend(warm(0));
-    events.push((1, Event::Retire { function: function(0), older_than: 2 }));
-    assert_eq!(last_actions(events.clone()), []);
-    events.push((2, Event::Returned { slot: Slot(0) }));
-    assert_eq!(last_actions(events), [Action::Stop { slot: Slot(0) }]);
-}
-
-#[test]
-fn an_undelivered_invocation_gets_another_environment() {
-    let mut events = vec![(0, invoke(1))];
-    events.extend(warm(0));
-    events.push((1, Event::Ended { slot: Slot(0), undelivered: true }));
-    assert_eq!(last_actions(events), [Action::Start { slot: Slot(1), ticket: Ticket(1) }]);
-}
-
-#[test]
-fn throttles_over_the_account_limit() {
-    let mut pool = Pool::new(PoolConfig { concurrency_max: 1, ..config() });
-    assert_eq!(pool.step(0, invoke(1)), [Action::Start { slot: Slot(0), ticket: Ticket(1) }]);
-    let reason = ThrottleReason::ConcurrentInvocationLimitExceeded;
-    assert_eq!(pool.step(0, invoke(2)), [Action::Throttle { ticket: Ticket(2), reason }]);
-}
-
-#[test]
-fn expires_what_has_been_idle_too_long() {
-    let mut events = vec![(0, invoke(1))];
-    events.extend(warm(0));
-    events.push((5, Event::Returned { slot: Slot(0) }));
-    events.push((304, Event::Tick));
-    assert_eq!(last_actions(events.clone()), []);
-    events.push((305, Event::Tick));
-    assert_eq!(last_actions(events), [Action::Stop { slot: Slot(0) }]);
+/// What a function's settings take from the concurrency that others share.
+fn taken(settings: &Concurrency) -> usize {
+    let provisioned = settings.provisioned.values().map(|wanted| wanted.count).sum();
+    settings.reserved.unwrap_or(provisioned)
 }

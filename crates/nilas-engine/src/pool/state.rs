@@ -68,6 +68,11 @@ impl EnvironmentState {
         matches!(self, Self::Ready | Self::Frozen)
     }
 
+    /// Not yet of use to anybody.
+    pub(crate) fn is_starting(self) -> bool {
+        matches!(self, Self::Starting | Self::Initializing)
+    }
+
     /// Holds one of the account's places for environments.
     pub(crate) fn is_live(self) -> bool {
         !matches!(self, Self::Stopping | Self::Gone)

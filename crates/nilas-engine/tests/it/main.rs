@@ -7,4 +7,5 @@ mod framed;
 mod harness;
 mod lifecycle;
 mod logs;
+mod provisioned;
 mod real_runtimes;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::error::LambdaError;
 use super::functions::Function;
-use super::{Lambda, body};
+use super::{Lambda, body, concurrency};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -40,14 +40,13 @@ pub(crate) fn settings_get(
     auth: &AuthContext,
 ) -> Result<ApiResponse, LambdaError> {
     let functions = lambda.functions.of(&auth.account, &auth.region);
-    let concurrency = lambda.config.account_concurrency;
     let output = Output {
         account_limit: AccountLimit {
             total_code_size: limits::TOTAL_CODE_BYTES_MAX,
             code_size_unzipped: limits::UNZIPPED_BYTES_MAX,
             code_size_zipped: limits::ZIPPED_BYTES_MAX,
-            concurrent_executions: concurrency,
-            unreserved_concurrent_executions: concurrency,
+            concurrent_executions: lambda.config.account_concurrency,
+            unreserved_concurrent_executions: concurrency::unreserved(lambda, None),
         },
         account_usage: AccountUsage {
             total_code_size: code_bytes(&functions),

@@ -41,6 +41,7 @@ fn conversion(err: &serde_json::Error) -> String {
         "a string" | "a borrowed string" => "a String",
         "a boolean" => "a Boolean",
         "i64" | "u64" | "u32" | "i32" => "an Integer",
+        "f64" => "a Double",
         "a sequence" => "a List",
         _ => "a Map",
     };

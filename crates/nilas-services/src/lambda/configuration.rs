@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use nilas_model::{FunctionArn, Version};
+use nilas_model::{FunctionArn, FunctionId, Version};
 use nilas_wire::time;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::functions::Function;
-use super::record::{FunctionId, Logging, State, VersionRecord};
+use super::record::{Logging, State, VersionRecord};
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::StatusCode;
-use nilas_model::{AuthContext, Version, limits};
+use nilas_model::{AuthContext, FunctionId, Version, limits};
 use nilas_wire::{ApiRequest, ApiResponse};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -14,7 +14,7 @@ use super::configuration::FunctionConfiguration;
 use super::error::LambdaError;
 use super::functions::Function;
 use super::lifecycle::{new_revision_id, settle_before_first_look};
-use super::record::{FunctionId, FunctionRecord, State, VersionRecord};
+use super::record::{FunctionRecord, State, VersionRecord};
 use super::settings::{self, SettingsInput, not_supported};
 use super::validation::Violations;
 use super::{Lambda, body, publish, target};
@@ -79,7 +79,7 @@ pub(crate) async fn function_create(
         published_from: None,
     };
     let tags = input.tags.unwrap_or_default();
-    let record = FunctionRecord { latest, published: Vec::new(), last_version: 0, tags };
+    let record = FunctionRecord::new(latest, tags);
     let mut function = Function {
         id,
         record,

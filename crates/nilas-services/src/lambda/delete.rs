@@ -1,13 +1,14 @@
 //! DeleteFunction: a whole function, or one version of it.
 
 use http::StatusCode;
+use nilas_engine::FunctionConcurrency;
 use nilas_model::{AuthContext, Qualifier, Version};
 use nilas_wire::{ApiRequest, ApiResponse, percent};
 
 use super::error::LambdaError;
 use super::functions::Function;
 use super::validation::Violations;
-use super::{Lambda, target};
+use super::{Lambda, concurrency, target};
 
 pub(crate) async fn function_delete(
     lambda: &Lambda,
@@ -38,13 +39,17 @@ pub(crate) async fn function_delete(
     let gone: Vec<Version> = match target.qualifier {
         None => {
             writer.delete(&function).await?;
+            lambda.engine.configure(&function.id, FunctionConcurrency::default());
             function.versions().map(|(version, _)| version).collect()
         }
         Some(Qualifier::Version(number)) if function.published.contains_key(&number) => {
+            check_unreferenced(&function, number)?;
             let mut next = Function::clone(&function);
             next.published.remove(&number);
             next.slots.remove(&Version::Published(number));
-            writer.save(next).await?;
+            next.record.provisioned.remove(&number.to_string());
+            let function = writer.save(next).await?;
+            concurrency::apply(lambda, &function);
             vec![Version::Published(number)]
         }
         // AWS answers 204 for a version that does not exist, again and again.
@@ -55,4 +60,17 @@ pub(crate) async fn function_delete(
         lambda.engine.retire(&target.id.key(version), generation);
     }
     Ok(ApiResponse::empty(StatusCode::NO_CONTENT))
+}
+
+/// An alias never points to nothing.
+fn check_unreferenced(function: &Function, number: u64) -> Result<(), LambdaError> {
+    let aliases = function.record.aliases.iter().filter(|(_, alias)| alias.names(number));
+    let names: Vec<&str> = aliases.map(|(name, _)| name.as_str()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    Err(LambdaError::Conflict(format!(
+        "Unable to delete version because the following aliases reference it: [{}]",
+        names.join(", ")
+    )))
 }

@@ -36,6 +36,19 @@ pub(crate) enum LambdaError {
     CreateInOtherAccount,
     #[error("The derived qualifier from the function name does not match the specified qualifier.")]
     QualifierMismatch,
+    /// What is there, or points there, stands in the way.
+    #[error("{0}")]
+    Conflict(String),
+    #[error(
+        "You have reached the maximum number of aliases for this function ({})",
+        limits::ALIASES_MAX
+    )]
+    AliasLimitExceeded,
+    /// Like `InvalidParameter`, but AWS leaves the type out.
+    #[error("{0}")]
+    InvalidParameterUntyped(String),
+    #[error("No Provisioned Concurrency Config found for this function")]
+    ProvisionedConfigNotFound,
     #[error("Function already exist: {0}")]
     AlreadyExists(String),
     #[error(
@@ -101,15 +114,23 @@ impl LambdaError {
             Self::InvalidParameter(_) | Self::QualifierMismatch => {
                 Fault::user("InvalidParameterValueException", 400, text)
             }
+            Self::InvalidParameterUntyped(_) => {
+                Fault::plain("InvalidParameterValueException", 400, text)
+            }
+            Self::ProvisionedConfigNotFound => {
+                Fault::user("ProvisionedConcurrencyConfigNotFoundException", 404, text)
+            }
+            Self::AliasLimitExceeded => Fault::user("AliasLimitExceededException", 400, text),
             Self::FunctionNotFound(_) | Self::ResourceNotFound(_) | Self::OtherRegion { .. } => {
                 Fault::not_found(text)
             }
             Self::OtherAccount { .. } | Self::CreateInOtherAccount => {
                 Fault::caller("AccessDeniedException", 403, FaultShape::Capital, text)
             }
-            Self::AlreadyExists(_) | Self::UpdateInProgress(_) | Self::WrongState(_) => {
-                Fault::user("ResourceConflictException", 409, text)
-            }
+            Self::AlreadyExists(_)
+            | Self::Conflict(_)
+            | Self::UpdateInProgress(_)
+            | Self::WrongState(_) => Fault::user("ResourceConflictException", 409, text),
             Self::RevisionMismatch => Fault::user("PreconditionFailedException", 412, text),
             Self::TooLarge(_) | Self::PayloadTooLarge { .. } => {
                 Fault::plain("RequestEntityTooLargeException", 413, text)
@@ -157,6 +178,12 @@ fn throttle_reason(reason: ThrottleReason) -> &'static str {
         ThrottleReason::ConcurrentInvocationLimitExceeded => "ConcurrentInvocationLimitExceeded",
         ThrottleReason::ReservedFunctionConcurrentInvocationLimitExceeded => {
             "ReservedFunctionConcurrentInvocationLimitExceeded"
+        }
+        ThrottleReason::FunctionInvocationRateLimitExceeded => {
+            "FunctionInvocationRateLimitExceeded"
+        }
+        ThrottleReason::ReservedFunctionInvocationRateLimitExceeded => {
+            "ReservedFunctionInvocationRateLimitExceeded"
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
-use nilas_model::{AccountId, Region, Version, VersionSnapshot};
+use nilas_model::{AccountId, FunctionId, Region, Version, VersionSnapshot};
 use nilas_store::{Expect, Records, StoreError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::error::LambdaError;
 use super::garbage::Garbage;
-use super::record::{FunctionId, FunctionRecord, VersionRecord};
+use super::record::{self, FunctionRecord, VersionRecord};
 
 /// A function with its versions: immutable, replaced whole.
 #[derive(Debug, Clone)]
@@ -100,7 +100,7 @@ impl Functions {
         }
         let mut map = BTreeMap::new();
         for (key, stored) in read_all(&records, FUNCTION_SPACE).await? {
-            let Some(id) = FunctionId::parse_store_key(&key) else {
+            let Some(id) = record::parse_store_key(&key) else {
                 tracing::warn!(key, "a function's record has no valid key; ignored");
                 continue;
             };
@@ -210,7 +210,7 @@ impl WriteGuard<'_> {
         let expect = next.store_revision.map_or(Expect::Absent, Expect::Revision);
         let value = encode(&next.record)?;
         next.store_revision =
-            Some(records.put(FUNCTION_SPACE, &next.id.store_key(), value, expect).await?);
+            Some(records.put(FUNCTION_SPACE, &record::store_key(&next.id), value, expect).await?);
         let dropped = before
             .into_iter()
             .flat_map(|before| before.keys())
@@ -222,14 +222,14 @@ impl WriteGuard<'_> {
     }
 
     /// Replaces what the invoke path sees, and nothing that is stored.
-    pub(crate) fn replace_slots(&self, next: Function) {
-        self.functions.install(next);
+    pub(crate) fn replace_slots(&self, next: Function) -> Arc<Function> {
+        self.functions.install(next)
     }
 
     pub(crate) async fn delete(&self, function: &Function) -> Result<(), LambdaError> {
         let Functions { records, .. } = self.functions;
         let expect = function.store_revision.map_or(Expect::Any, Expect::Revision);
-        records.delete(FUNCTION_SPACE, &function.id.store_key(), expect).await?;
+        records.delete(FUNCTION_SPACE, &record::store_key(&function.id), expect).await?;
         self.functions.uninstall(&function.id);
         for number in function.published.keys() {
             records.delete(VERSION_SPACE, &version_key(&function.id, *number), Expect::Any).await?;
@@ -240,7 +240,7 @@ impl WriteGuard<'_> {
 
 /// Twenty digits hold every number, so that keys sort as numbers do.
 fn version_key(id: &FunctionId, number: u64) -> String {
-    format!("{}/{number:020}", id.store_key())
+    format!("{}/{number:020}", record::store_key(id))
 }
 
 async fn read_all(

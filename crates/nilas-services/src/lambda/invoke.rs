@@ -43,7 +43,8 @@ pub(crate) async fn invoke(
             ));
         }
     }
-    let snapshot = ready_snapshot(lambda, target, &not_found).await?;
+    let draw = request.request_id.fraction();
+    let snapshot = ready_snapshot(lambda, target, draw, &not_found).await?;
     let invocation = Invocation {
         request_id: request.request_id,
         payload: input.payload,
@@ -59,7 +60,7 @@ pub(crate) async fn invoke(
     };
     let outcome = match lambda.engine.invoke(&snapshot, invocation.clone()).await {
         Err(InvokeError::StartFailed { .. }) if is_repaired(lambda, &snapshot).await? => {
-            let snapshot = ready_snapshot(lambda, target, &not_found).await?;
+            let snapshot = ready_snapshot(lambda, target, draw, &not_found).await?;
             lambda.engine.invoke(&snapshot, invocation).await?
         }
         outcome => outcome?,

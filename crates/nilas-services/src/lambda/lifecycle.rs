@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nilas_model::limits::{INVOKE_PENDING_MS_MAX, SETTLE_BEFORE_ANSWER_MS_MAX};
-use nilas_model::{Interpreter, RuntimeKind, Version, VersionSnapshot};
+use nilas_model::{FunctionId, Interpreter, RuntimeKind, Version, VersionSnapshot};
 use tokio::task::JoinHandle;
 
-use super::Lambda;
 use super::error::LambdaError;
 use super::functions::{Function, Slot, Unusable};
-use super::record::{FunctionId, State, VersionRecord};
+use super::record::{State, VersionRecord};
 use super::target::Target;
+use super::{Lambda, concurrency};
 
 /// What a version needs of this machine.
 struct Ready {
@@ -96,19 +96,23 @@ async fn settle(lambda: &Lambda, id: &FunctionId, version: Version) {
     // What was active before a restart stays so on disk, even if its runtime is not installed now; what had failed
     // gets another try.
     let unchanged = record.state == state || record.state == State::Active;
-    if unchanged {
-        writer.replace_slots(next);
+    let function = if unchanged {
+        writer.replace_slots(next)
     } else {
         let settled = VersionRecord { state, revision_id: new_revision_id(), ..record };
         match version {
             Version::Latest => next.record.latest = settled,
             Version::Published(number) => drop(next.published.insert(number, Arc::new(settled))),
         }
-        if let Err(err) = writer.save(next).await {
-            tracing::error!(function = id.name.as_str(), error = %err, "state of a version not saved");
-            return;
+        match writer.save(next).await {
+            Ok(function) => function,
+            Err(err) => {
+                tracing::error!(function = id.name.as_str(), error = %err, "state of a version not saved");
+                return;
+            }
         }
-    }
+    };
+    concurrency::apply(lambda, &function);
     lambda.engine.retire(&id.key(version), generation);
 }
 
@@ -147,20 +151,21 @@ fn snapshot(
     }
 }
 
-/// The snapshot to invoke. A version that is still being made is waited for, within a limit: AWS would refuse, but
+/// The snapshot to invoke; `draw` is `Target::routed`'s. A version that is still being made is waited for, within a limit: AWS would refuse, but
 /// its clients poll for seconds where this takes milliseconds.
 pub(crate) async fn ready_snapshot(
     lambda: &Lambda,
     target: &Target,
+    draw: f64,
     not_found: impl Fn() -> LambdaError,
 ) -> Result<Arc<VersionSnapshot>, LambdaError> {
-    if let Some(snapshot) = look(lambda, target, &not_found)? {
+    if let Some(snapshot) = look(lambda, target, draw, &not_found)? {
         return Ok(snapshot);
     }
     let mut changes = lambda.functions.changes();
     let wait = async {
         loop {
-            if let Some(snapshot) = look(lambda, target, &not_found)? {
+            if let Some(snapshot) = look(lambda, target, draw, &not_found)? {
                 return Ok(snapshot);
             }
             if changes.changed().await.is_err() {
@@ -198,10 +203,11 @@ pub(crate) async fn is_repaired(
 fn look(
     lambda: &Lambda,
     target: &Target,
+    draw: f64,
     not_found: &impl Fn() -> LambdaError,
 ) -> Result<Option<Arc<VersionSnapshot>>, LambdaError> {
     let function = lambda.functions.get(&target.id).ok_or_else(not_found)?;
-    match function.slots.get(&target.version(&function)?) {
+    match function.slots.get(&target.routed(&function, draw)?) {
         None => Ok(None),
         Some(Slot::Ready(snapshot)) => Ok(Some(snapshot.clone())),
         Some(Slot::Failed(unusable)) => Err(unusable.clone().into()),

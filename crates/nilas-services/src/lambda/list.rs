@@ -95,13 +95,22 @@ pub(crate) fn version_list(
 }
 
 /// `MaxItems` and `Marker`.
-struct Page {
+pub(crate) struct Page {
     items_max: usize,
     marker: Option<String>,
 }
 
 impl Page {
-    fn decode(v: &mut Violations, request: &ApiRequest) -> Result<Self, LambdaError> {
+    pub(crate) fn decode(v: &mut Violations, request: &ApiRequest) -> Result<Self, LambdaError> {
+        Self::decode_up_to(v, request, 10_000)
+    }
+
+    /// `most` is what the operation's model allows for `MaxItems`.
+    pub(crate) fn decode_up_to(
+        v: &mut Violations,
+        request: &ApiRequest,
+        most: u32,
+    ) -> Result<Self, LambdaError> {
         let max_items = percent::query_value(&request.query, "MaxItems").map(|text| {
             let not_a_number = |_| {
                 LambdaError::Serialization(format!("{text} can not be converted to an Integer"))
@@ -109,7 +118,7 @@ impl Page {
             text.parse::<i64>().map_err(not_a_number)
         });
         let max_items = max_items.transpose()?;
-        v.range("maxItems", max_items, 1, 10_000);
+        v.range("maxItems", max_items, 1, most);
         let items_max = max_items
             .and_then(|items| usize::try_from(items).ok())
             .unwrap_or(limits::LIST_ITEMS_MAX);
@@ -122,13 +131,13 @@ impl Page {
     }
 
     /// The position of the last item of the page before.
-    fn after(&self) -> Result<Option<String>, LambdaError> {
+    pub(crate) fn after(&self) -> Result<Option<String>, LambdaError> {
         let Some(marker) = &self.marker else { return Ok(None) };
         let position = BASE64.decode(marker).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         position.map(Some).ok_or_else(|| LambdaError::invalid("The pagination token is invalid."))
     }
 
-    fn cut<T>(&self, mut items: Vec<(String, T)>) -> (Vec<T>, Option<String>) {
+    pub(crate) fn cut<T>(&self, mut items: Vec<(String, T)>) -> (Vec<T>, Option<String>) {
         let more = items.len() > self.items_max;
         items.truncate(self.items_max);
         let marker = items.last().filter(|_| more).map(|(position, _)| BASE64.encode(position));

@@ -1,4 +1,4 @@
-//! The Lambda API, 2015-03-31 REST-JSON: functions, versions, invocations, tags.
+//! The Lambda API, 2015-03-31 REST-JSON: functions, versions, aliases, concurrency, invocations, tags.
 //!
 //! One file an operation family; `router.rs` says which operations there are, `error.rs` what they answer when they
 //! refuse, `configuration.rs` what they answer when they do not.
@@ -13,8 +13,10 @@ use nilas_store::{BlobHash, Blobs, Store};
 use nilas_wire::{ApiRequest, ApiResponse, Blame, Protocol, encode_fault};
 
 mod account;
+mod alias;
 mod body;
 mod code;
+mod concurrency;
 mod configuration;
 mod configure;
 mod create;
@@ -29,6 +31,7 @@ mod package;
 mod package_dirs;
 mod patterns;
 mod payload;
+mod provisioned;
 mod publish;
 mod read;
 mod record;
@@ -128,6 +131,7 @@ impl Lambda {
         lambda.remove_leftovers().await;
         garbage::sweep_in_background(&lambda);
         for function in lambda.functions.all() {
+            concurrency::apply(&lambda, &function);
             let versions: Vec<Version> = function.versions().map(|(version, _)| version).collect();
             drop(lifecycle::settle_in_background(&lambda, function.id.clone(), versions));
         }
@@ -189,6 +193,38 @@ impl Lambda {
             }
             Operation::ListVersionsByFunction { name } => {
                 list::version_list(self, auth, request, &name)
+            }
+            Operation::CreateAlias { name } => {
+                alias::alias_create(self, auth, request, &name).await
+            }
+            Operation::ListAliases { name } => alias::alias_list(self, auth, request, &name),
+            Operation::GetAlias { name, alias } => alias::alias_get(self, auth, &name, &alias),
+            Operation::UpdateAlias { name, alias } => {
+                alias::alias_update(self, auth, request, &name, &alias).await
+            }
+            Operation::DeleteAlias { name, alias } => {
+                alias::alias_delete(self, auth, &name, &alias).await
+            }
+            Operation::PutFunctionConcurrency { name } => {
+                concurrency::concurrency_put(self, auth, request, &name).await
+            }
+            Operation::GetFunctionConcurrency { name } => {
+                concurrency::concurrency_get(self, auth, &name)
+            }
+            Operation::DeleteFunctionConcurrency { name } => {
+                concurrency::concurrency_delete(self, auth, &name).await
+            }
+            Operation::PutProvisionedConcurrencyConfig { name } => {
+                provisioned::provisioned_put(self, auth, request, &name).await
+            }
+            Operation::GetProvisionedConcurrencyConfig { name } => {
+                provisioned::provisioned_get(self, auth, request, &name)
+            }
+            Operation::ListProvisionedConcurrencyConfigs { name } => {
+                provisioned::provisioned_list(self, auth, request, &name)
+            }
+            Operation::DeleteProvisionedConcurrencyConfig { name } => {
+                provisioned::provisioned_delete(self, auth, request, &name).await
             }
             Operation::TagResource { arn } => tags::tag(self, auth, request, &arn).await,
             Operation::UntagResource { arn } => tags::untag(self, auth, request, &arn).await,

@@ -20,14 +20,24 @@ impl Pattern {
     }
 }
 
+/// The last literal, if there are two: the same language without what `regex` does not know.
+macro_rules! last {
+    ($text:literal) => {
+        $text
+    };
+    ($text:literal $equivalent:literal) => {
+        $equivalent
+    };
+}
+
 macro_rules! patterns {
-    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident = $text:literal $(or $equivalent:literal)?;)*) => {
         $(
             $(#[$doc])*
             pub(crate) static $name: Pattern = Pattern {
                 text: $text,
                 regex: LazyLock::new(|| {
-                    Regex::new(concat!(r"\A(?:", $text, r")\z")).expect("the pattern compiles: a test compiles all of them")
+                    Regex::new(concat!(r"\A(?:", last!($text $($equivalent)?), r")\z")).expect("the pattern compiles: a test compiles all of them")
                 }),
             };
         )*
@@ -42,6 +52,11 @@ patterns! {
     /// `functionName` of operations that write.
     FUNCTION_NAME = r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?([a-zA-Z0-9-_]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?";
     QUALIFIER = r"\$(LATEST(\.PUBLISHED)?)|[a-zA-Z0-9-_$]+";
+    /// Anything but digits alone, which would be a version.
+    ALIAS = r"(?!^[0-9]+$)([a-zA-Z0-9-_]+)" or r"[0-9]*[a-zA-Z-_][a-zA-Z0-9-_]*";
+    ALIAS_VERSION = r"(\$LATEST(\.PUBLISHED)?|[0-9]+)";
+    PROVISIONED_QUALIFIER = r"(|[a-zA-Z0-9$_-]+)";
+    PUBLISHED_VERSION = r"[0-9]+";
     ROLE = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+";
     HANDLER = r"[^\s]+";
     /// Key and resource ARNs, which may be empty.
@@ -82,6 +97,11 @@ mod tests {
             ARN_OR_EMPTY.matches("")
                 && ARN_OR_EMPTY.matches("arn:aws:sqs:us-east-1:000000000000:q")
         );
+        for (alias, legal) in
+            [("live", true), ("1a", true), ("a1", true), ("-", true), ("12", false), ("a.b", false)]
+        {
+            assert_eq!(ALIAS.matches(alias), legal, "{alias}");
+        }
         assert!(!ENVIRONMENT_NAME.matches("A") && ENVIRONMENT_NAME.matches("AB"));
         assert!(TAG_TEXT.matches("größe a/b") && !TAG_TEXT.matches("a#b"));
     }

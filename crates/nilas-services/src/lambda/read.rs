@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use http::{Method, StatusCode};
-use nilas_model::{AuthContext, Version};
+use nilas_model::{AuthContext, FunctionId, Version};
 use nilas_wire::sigv4::{ClientKey, Signer};
 use nilas_wire::{ApiRequest, ApiResponse, percent};
 use serde::Serialize;
 
+use super::concurrency::Concurrency;
 use super::configuration::FunctionConfiguration;
 use super::error::LambdaError;
 use super::functions::Function;
-use super::record::{FunctionId, VersionRecord};
+use super::record::VersionRecord;
 use super::target::{self, Target};
 use super::validation::Violations;
 use super::{Lambda, body};
@@ -24,6 +25,8 @@ struct GetFunctionOutput<'a> {
     code: CodeLocation,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     tags: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    concurrency: Option<Concurrency>,
 }
 
 #[derive(Debug, Serialize)]
@@ -50,6 +53,7 @@ pub(crate) fn function_get(
         configuration: FunctionConfiguration::new(&function.id, version, record, &target.arn()),
         code: CodeLocation { repository_type: "S3", location },
         tags: &function.record.tags,
+        concurrency: function.record.reserved_concurrency.map(|_| Concurrency::of(&function)),
     };
     body::answer(StatusCode::OK, &output)
 }

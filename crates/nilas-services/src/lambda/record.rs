@@ -4,59 +4,21 @@
 
 use std::collections::BTreeMap;
 
-use nilas_model::{
-    AccountId, FunctionArn, FunctionKey, FunctionName, LogFormat, LogLevel, Qualifier, Region,
-    Version,
-};
+use nilas_model::{AccountId, FunctionId, FunctionName, LogFormat, LogLevel, Region, Version};
 use nilas_store::BlobHash;
 use serde::{Deserialize, Serialize};
 
-/// A function of one account and region.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct FunctionId {
-    pub account: AccountId,
-    pub region: Region,
-    pub name: FunctionName,
+/// `ACCOUNT/REGION/NAME`
+pub(crate) fn store_key(id: &FunctionId) -> String {
+    format!("{}/{}/{}", id.account.as_str(), id.region.as_str(), id.name.as_str())
 }
 
-impl FunctionId {
-    pub(crate) fn arn(&self, qualifier: Option<Qualifier>) -> FunctionArn {
-        FunctionArn {
-            region: self.region.clone(),
-            account: self.account.clone(),
-            name: self.name.clone(),
-            qualifier,
-        }
-    }
-
-    pub(crate) fn version_arn(&self, version: Version) -> FunctionArn {
-        self.arn(Some(match version {
-            Version::Latest => Qualifier::Latest,
-            Version::Published(number) => Qualifier::Version(number),
-        }))
-    }
-
-    pub(crate) fn key(&self, version: Version) -> FunctionKey {
-        FunctionKey {
-            account: self.account.clone(),
-            region: self.region.clone(),
-            name: self.name.clone(),
-            version,
-        }
-    }
-
-    /// `ACCOUNT/REGION/NAME`
-    pub(crate) fn store_key(&self) -> String {
-        format!("{}/{}/{}", self.account.as_str(), self.region.as_str(), self.name.as_str())
-    }
-
-    pub(crate) fn parse_store_key(key: &str) -> Option<Self> {
-        let mut parts = key.splitn(3, '/');
-        let account = AccountId::parse(parts.next()?).ok()?;
-        let region = Region::parse(parts.next()?).ok()?;
-        let name = FunctionName::parse(parts.next()?).ok()?;
-        Some(Self { account, region, name })
-    }
+pub(crate) fn parse_store_key(key: &str) -> Option<FunctionId> {
+    let mut parts = key.splitn(3, '/');
+    let account = AccountId::parse(parts.next()?).ok()?;
+    let region = Region::parse(parts.next()?).ok()?;
+    let name = FunctionName::parse(parts.next()?).ok()?;
+    Some(FunctionId { account, region, name })
 }
 
 /// The record of a function. It is written after its versions' records, so it alone says which versions exist.
@@ -68,6 +30,93 @@ pub(crate) struct FunctionRecord {
     /// Numbers are never used again, even after deletion.
     pub last_version: u64,
     pub tags: BTreeMap<String, String>,
+    /// By name. Absent, like what follows, from records that were written before there were any.
+    #[serde(default)]
+    pub aliases: BTreeMap<String, AliasRecord>,
+    #[serde(default)]
+    pub reserved_concurrency: Option<u32>,
+    /// Provisioned concurrency by qualifier: an alias's name, or a version's number.
+    #[serde(default)]
+    pub provisioned: BTreeMap<String, ProvisionedRecord>,
+}
+
+/// Environments to keep initialised.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ProvisionedRecord {
+    /// At least one.
+    pub count: u32,
+    pub modified_ms: u64,
+}
+
+impl FunctionRecord {
+    pub(crate) fn new(latest: VersionRecord, tags: BTreeMap<String, String>) -> Self {
+        Self {
+            latest,
+            published: Vec::new(),
+            last_version: 0,
+            tags,
+            aliases: BTreeMap::new(),
+            reserved_concurrency: None,
+            provisioned: BTreeMap::new(),
+        }
+    }
+
+    /// Which versions have how many of the environments provisioned for a qualifier.
+    pub(crate) fn provisioned_parts(&self, qualifier: &str, count: u32) -> Vec<(u64, u32)> {
+        match self.aliases.get(qualifier) {
+            Some(alias) => alias.parts(count),
+            None => qualifier.parse().ok().map(|number| (number, count)).into_iter().collect(),
+        }
+    }
+}
+
+/// An alias: a name for a version, or for two that share its invocations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AliasRecord {
+    /// None is `$LATEST`.
+    pub published: Option<u64>,
+    pub description: String,
+    pub revision_id: String,
+    pub additional: Option<AdditionalVersion>,
+}
+
+/// The second version of an alias.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AdditionalVersion {
+    pub number: u64,
+    /// Its part of the invocations, 0 to 1.
+    pub weight: f64,
+}
+
+impl AliasRecord {
+    pub(crate) fn version(&self) -> Version {
+        self.published.map_or(Version::Latest, Version::Published)
+    }
+
+    /// The version that runs an invocation; `draw` is uniform in 0..1.
+    pub(crate) fn route(&self, draw: f64) -> Version {
+        match &self.additional {
+            Some(additional) if draw < additional.weight => Version::Published(additional.number),
+            _ => self.version(),
+        }
+    }
+
+    /// Divides what is provisioned between its versions, as invocations are divided.
+    pub(crate) fn parts(&self, count: u32) -> Vec<(u64, u32)> {
+        let second = self.additional.as_ref().map(|additional| {
+            // The weight is from 0 to 1.
+            (additional.number, (f64::from(count) * additional.weight).round() as u32)
+        });
+        let rest = count.saturating_sub(second.map_or(0, |(_, part)| part));
+        let first = self.published.map(|number| (number, rest));
+        first.into_iter().chain(second).filter(|(_, part)| *part > 0).collect()
+    }
+
+    /// Whether any invocation can run this version.
+    pub(crate) fn names(&self, number: u64) -> bool {
+        let additional = self.additional.as_ref().map(|additional| additional.number);
+        self.published == Some(number) || additional == Some(number)
+    }
 }
 
 /// One version: `$LATEST` inside its function's record, a published one in its own.

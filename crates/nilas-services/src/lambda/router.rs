@@ -34,6 +34,45 @@ pub(crate) enum Operation<'a> {
     Invoke {
         name: Cow<'a, str>,
     },
+    CreateAlias {
+        name: Cow<'a, str>,
+    },
+    ListAliases {
+        name: Cow<'a, str>,
+    },
+    GetAlias {
+        name: Cow<'a, str>,
+        alias: Cow<'a, str>,
+    },
+    UpdateAlias {
+        name: Cow<'a, str>,
+        alias: Cow<'a, str>,
+    },
+    DeleteAlias {
+        name: Cow<'a, str>,
+        alias: Cow<'a, str>,
+    },
+    PutFunctionConcurrency {
+        name: Cow<'a, str>,
+    },
+    GetFunctionConcurrency {
+        name: Cow<'a, str>,
+    },
+    DeleteFunctionConcurrency {
+        name: Cow<'a, str>,
+    },
+    PutProvisionedConcurrencyConfig {
+        name: Cow<'a, str>,
+    },
+    GetProvisionedConcurrencyConfig {
+        name: Cow<'a, str>,
+    },
+    ListProvisionedConcurrencyConfigs {
+        name: Cow<'a, str>,
+    },
+    DeleteProvisionedConcurrencyConfig {
+        name: Cow<'a, str>,
+    },
     TagResource {
         arn: Cow<'a, str>,
     },
@@ -66,6 +105,18 @@ impl<'a> Operation<'a> {
             Self::PublishVersion { .. } => "PublishVersion",
             Self::ListVersionsByFunction { .. } => "ListVersionsByFunction",
             Self::Invoke { .. } => "InvokeFunction",
+            Self::CreateAlias { .. } => "CreateAlias",
+            Self::ListAliases { .. } => "ListAliases",
+            Self::GetAlias { .. } => "GetAlias",
+            Self::UpdateAlias { .. } => "UpdateAlias",
+            Self::DeleteAlias { .. } => "DeleteAlias",
+            Self::PutFunctionConcurrency { .. } => "PutFunctionConcurrency",
+            Self::GetFunctionConcurrency { .. } => "GetFunctionConcurrency",
+            Self::DeleteFunctionConcurrency { .. } => "DeleteFunctionConcurrency",
+            Self::PutProvisionedConcurrencyConfig { .. } => "PutProvisionedConcurrencyConfig",
+            Self::GetProvisionedConcurrencyConfig { .. } => "GetProvisionedConcurrencyConfig",
+            Self::ListProvisionedConcurrencyConfigs { .. } => "ListProvisionedConcurrencyConfigs",
+            Self::DeleteProvisionedConcurrencyConfig { .. } => "DeleteProvisionedConcurrencyConfig",
             Self::TagResource { .. } => "TagResource",
             Self::UntagResource { .. } => "UntagResource",
             Self::ListTags { .. } => "ListTags",
@@ -88,7 +139,19 @@ impl<'a> Operation<'a> {
             | Self::UpdateFunctionConfiguration { name }
             | Self::PublishVersion { name }
             | Self::ListVersionsByFunction { name }
-            | Self::Invoke { name } => Some(name),
+            | Self::Invoke { name }
+            | Self::PutFunctionConcurrency { name }
+            | Self::GetFunctionConcurrency { name }
+            | Self::DeleteFunctionConcurrency { name }
+            | Self::PutProvisionedConcurrencyConfig { name }
+            | Self::GetProvisionedConcurrencyConfig { name }
+            | Self::ListProvisionedConcurrencyConfigs { name }
+            | Self::DeleteProvisionedConcurrencyConfig { name }
+            | Self::CreateAlias { name }
+            | Self::ListAliases { name }
+            | Self::GetAlias { name, .. }
+            | Self::UpdateAlias { name, .. }
+            | Self::DeleteAlias { name, .. } => Some(name),
             Self::TagResource { arn } | Self::UntagResource { arn } | Self::ListTags { arn } => {
                 Some(arn)
             }
@@ -137,12 +200,65 @@ pub(crate) fn route<'a>(method: &Method, path: &'a str, query: &str) -> Option<O
         ("GET", ["2017-03-31", "tags", arn]) => Operation::ListTags { arn: percent::decode(arn) },
         ("GET", ["2016-08-19", "account-settings"]) => Operation::GetAccountSettings,
         (method, segments) => {
-            let gap =
-                GAPS.iter().find(|gap| gap.method == method && fits(gap.path, segments, query))?;
-            Operation::NotImplemented(gap.operation)
+            return route_settings(method, segments, query)
+                .or_else(|| gap_at(method, segments, query));
         }
     };
     Some(operation)
+}
+
+/// Aliases and concurrency.
+fn route_settings<'a>(method: &str, segments: &[&'a str], query: &str) -> Option<Operation<'a>> {
+    let operation = match (method, segments) {
+        ("POST", ["2015-03-31", "functions", name, "aliases"]) => {
+            Operation::CreateAlias { name: percent::decode(name) }
+        }
+        ("GET", ["2015-03-31", "functions", name, "aliases"]) => {
+            Operation::ListAliases { name: percent::decode(name) }
+        }
+        ("GET", ["2015-03-31", "functions", name, "aliases", alias]) => {
+            Operation::GetAlias { name: percent::decode(name), alias: percent::decode(alias) }
+        }
+        ("PUT", ["2015-03-31", "functions", name, "aliases", alias]) => {
+            Operation::UpdateAlias { name: percent::decode(name), alias: percent::decode(alias) }
+        }
+        ("DELETE", ["2015-03-31", "functions", name, "aliases", alias]) => {
+            Operation::DeleteAlias { name: percent::decode(name), alias: percent::decode(alias) }
+        }
+        ("GET", ["2019-09-30", "functions", name, "provisioned-concurrency"]) if is_list(query) => {
+            Operation::ListProvisionedConcurrencyConfigs { name: percent::decode(name) }
+        }
+        ("PUT", ["2017-10-31", "functions", name, "concurrency"]) => {
+            Operation::PutFunctionConcurrency { name: percent::decode(name) }
+        }
+        ("GET", ["2019-09-30", "functions", name, "concurrency"]) => {
+            Operation::GetFunctionConcurrency { name: percent::decode(name) }
+        }
+        ("DELETE", ["2017-10-31", "functions", name, "concurrency"]) => {
+            Operation::DeleteFunctionConcurrency { name: percent::decode(name) }
+        }
+        ("PUT", ["2019-09-30", "functions", name, "provisioned-concurrency"]) => {
+            Operation::PutProvisionedConcurrencyConfig { name: percent::decode(name) }
+        }
+        ("GET", ["2019-09-30", "functions", name, "provisioned-concurrency"]) => {
+            Operation::GetProvisionedConcurrencyConfig { name: percent::decode(name) }
+        }
+        ("DELETE", ["2019-09-30", "functions", name, "provisioned-concurrency"]) => {
+            Operation::DeleteProvisionedConcurrencyConfig { name: percent::decode(name) }
+        }
+        _ => return None,
+    };
+    Some(operation)
+}
+
+fn gap_at<'a>(method: &str, segments: &[&'a str], query: &str) -> Option<Operation<'a>> {
+    let gap = GAPS.iter().find(|gap| gap.method == method && fits(gap.path, segments, query))?;
+    Some(Operation::NotImplemented(gap.operation))
+}
+
+/// ListProvisionedConcurrencyConfigs has the path of GetProvisionedConcurrencyConfig.
+fn is_list(query: &str) -> bool {
+    query.split('&').any(|pair| pair == "List=ALL")
 }
 
 /// An operation of AWS's that is not there yet.
@@ -168,22 +284,15 @@ const fn gap(method: &'static str, path: &'static str, operation: &'static str) 
 }
 
 /// Paths with a query first: they are special cases of others.
-const GAPS: [Gap; 77] = [
+const GAPS: [Gap; 65] = [
     gap("GET", "/2018-10-31/layers?find=LayerVersion", "GetLayerVersionByArn"),
-    gap(
-        "GET",
-        "/2019-09-30/functions/{}/provisioned-concurrency?List=ALL",
-        "ListProvisionedConcurrencyConfigs",
-    ),
     gap("POST", "/2018-10-31/layers/{}/versions/{}/policy", "AddLayerVersionPermission"),
     gap("POST", "/2015-03-31/functions/{}/policy", "AddPermission"),
     gap("POST", "/2025-12-01/durable-executions/{}/checkpoint", "CheckpointDurableExecution"),
-    gap("POST", "/2015-03-31/functions/{}/aliases", "CreateAlias"),
     gap("POST", "/2025-11-30/capacity-providers", "CreateCapacityProvider"),
     gap("POST", "/2020-04-22/code-signing-configs", "CreateCodeSigningConfig"),
     gap("POST", "/2015-03-31/event-source-mappings", "CreateEventSourceMapping"),
     gap("POST", "/2021-10-31/functions/{}/url", "CreateFunctionUrlConfig"),
-    gap("DELETE", "/2015-03-31/functions/{}/aliases/{}", "DeleteAlias"),
     gap("DELETE", "/2025-11-30/capacity-providers/{}", "DeleteCapacityProvider"),
     gap("DELETE", "/2020-04-22/code-signing-configs/{}", "DeleteCodeSigningConfig"),
     gap("DELETE", "/2025-12-01/durable-executions/{}", "DeleteDurableExecution"),
@@ -193,7 +302,6 @@ const GAPS: [Gap; 77] = [
         "/2020-06-30/functions/{}/code-signing-config",
         "DeleteFunctionCodeSigningConfig",
     ),
-    gap("DELETE", "/2017-10-31/functions/{}/concurrency", "DeleteFunctionConcurrency"),
     gap(
         "DELETE",
         "/2019-09-25/functions/{}/event-invoke-config",
@@ -201,13 +309,7 @@ const GAPS: [Gap; 77] = [
     ),
     gap("DELETE", "/2021-10-31/functions/{}/url", "DeleteFunctionUrlConfig"),
     gap("DELETE", "/2018-10-31/layers/{}/versions/{}", "DeleteLayerVersion"),
-    gap(
-        "DELETE",
-        "/2019-09-30/functions/{}/provisioned-concurrency",
-        "DeleteProvisionedConcurrencyConfig",
-    ),
     gap("DELETE", "/2026-07-09/resource-policy/{}", "DeleteResourcePolicy"),
-    gap("GET", "/2015-03-31/functions/{}/aliases/{}", "GetAlias"),
     gap("GET", "/2025-11-30/capacity-providers/{}", "GetCapacityProvider"),
     gap("GET", "/2020-04-22/code-signing-configs/{}", "GetCodeSigningConfig"),
     gap("GET", "/2025-12-01/durable-executions/{}", "GetDurableExecution"),
@@ -215,7 +317,6 @@ const GAPS: [Gap; 77] = [
     gap("GET", "/2025-12-01/durable-executions/{}/state", "GetDurableExecutionState"),
     gap("GET", "/2015-03-31/event-source-mappings/{}", "GetEventSourceMapping"),
     gap("GET", "/2020-06-30/functions/{}/code-signing-config", "GetFunctionCodeSigningConfig"),
-    gap("GET", "/2019-09-30/functions/{}/concurrency", "GetFunctionConcurrency"),
     gap("GET", "/2019-09-25/functions/{}/event-invoke-config", "GetFunctionEventInvokeConfig"),
     gap("GET", "/2024-08-31/functions/{}/recursion-config", "GetFunctionRecursionConfig"),
     gap("GET", "/2025-11-30/functions/{}/function-scaling-config", "GetFunctionScalingConfig"),
@@ -223,11 +324,6 @@ const GAPS: [Gap; 77] = [
     gap("GET", "/2018-10-31/layers/{}/versions/{}", "GetLayerVersion"),
     gap("GET", "/2018-10-31/layers/{}/versions/{}/policy", "GetLayerVersionPolicy"),
     gap("GET", "/2015-03-31/functions/{}/policy", "GetPolicy"),
-    gap(
-        "GET",
-        "/2019-09-30/functions/{}/provisioned-concurrency",
-        "GetProvisionedConcurrencyConfig",
-    ),
     gap("GET", "/2026-07-09/resource-policy/{}", "GetResourcePolicy"),
     gap("GET", "/2021-07-20/functions/{}/runtime-management-config", "GetRuntimeManagementConfig"),
     gap("POST", "/2014-11-13/functions/{}/invoke-async", "InvokeAsync"),
@@ -236,7 +332,6 @@ const GAPS: [Gap; 77] = [
         "/2021-11-15/functions/{}/response-streaming-invocations",
         "InvokeWithResponseStream",
     ),
-    gap("GET", "/2015-03-31/functions/{}/aliases", "ListAliases"),
     gap("GET", "/2025-11-30/capacity-providers", "ListCapacityProviders"),
     gap("GET", "/2020-04-22/code-signing-configs", "ListCodeSigningConfigs"),
     gap("GET", "/2025-12-01/functions/{}/durable-executions", "ListDurableExecutionsByFunction"),
@@ -258,15 +353,9 @@ const GAPS: [Gap; 77] = [
     gap("POST", "/2025-12-01/durable-executions/{}/pause", "PauseDurableExecution"),
     gap("POST", "/2018-10-31/layers/{}/versions", "PublishLayerVersion"),
     gap("PUT", "/2020-06-30/functions/{}/code-signing-config", "PutFunctionCodeSigningConfig"),
-    gap("PUT", "/2017-10-31/functions/{}/concurrency", "PutFunctionConcurrency"),
     gap("PUT", "/2019-09-25/functions/{}/event-invoke-config", "PutFunctionEventInvokeConfig"),
     gap("PUT", "/2024-08-31/functions/{}/recursion-config", "PutFunctionRecursionConfig"),
     gap("PUT", "/2025-11-30/functions/{}/function-scaling-config", "PutFunctionScalingConfig"),
-    gap(
-        "PUT",
-        "/2019-09-30/functions/{}/provisioned-concurrency",
-        "PutProvisionedConcurrencyConfig",
-    ),
     gap("PUT", "/2026-07-09/resource-policy/{}", "PutResourcePolicy"),
     gap("PUT", "/2021-07-20/functions/{}/runtime-management-config", "PutRuntimeManagementConfig"),
     gap("DELETE", "/2018-10-31/layers/{}/versions/{}/policy/{}", "RemoveLayerVersionPermission"),
@@ -288,7 +377,6 @@ const GAPS: [Gap; 77] = [
         "SendDurableExecutionCallbackSuccess",
     ),
     gap("POST", "/2025-12-01/durable-executions/{}/stop", "StopDurableExecution"),
-    gap("PUT", "/2015-03-31/functions/{}/aliases/{}", "UpdateAlias"),
     gap("PUT", "/2025-11-30/capacity-providers/{}", "UpdateCapacityProvider"),
     gap("PUT", "/2020-04-22/code-signing-configs/{}", "UpdateCodeSigningConfig"),
     gap("PUT", "/2015-03-31/event-source-mappings/{}", "UpdateEventSourceMapping"),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use nilas_model::FunctionId;
 use nilas_model::limits;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -9,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::error::LambdaError;
 use super::patterns;
-use super::record::{Architecture, FunctionId, JsonLogging, Logging, Settings, Vpc};
+use super::record::{Architecture, JsonLogging, Logging, Settings, Vpc};
 use super::validation::{ItemConstraint, Violations};
 
 /// Members as they come in; None keeps what is there, or the default.

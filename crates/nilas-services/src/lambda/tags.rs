@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::StatusCode;
-use nilas_model::{AuthContext, limits};
+use nilas_model::{AuthContext, FunctionId, limits};
 use nilas_wire::{ApiRequest, ApiResponse, percent};
 use serde::{Deserialize, Serialize};
 
 use super::error::LambdaError;
 use super::functions::Function;
-use super::record::FunctionId;
 use super::validation::{TAG_KEY, Violations};
 use super::{Lambda, body, patterns, target};
 

@@ -1,11 +1,11 @@
 //! Which function, and which version of it, a request is about.
 
-use nilas_model::{AuthContext, FunctionArn, FunctionRef, Qualifier, Version};
+use nilas_model::{AuthContext, FunctionArn, FunctionId, FunctionRef, Qualifier, Version};
 
 use super::error::LambdaError;
 use super::functions::Function;
 use super::patterns;
-use super::record::FunctionId;
+use super::record::AliasRecord;
 use super::validation::Violations;
 
 /// A resolved `FunctionName` and `Qualifier`: this account's, this region's, and agreeing with each other.
@@ -31,6 +31,12 @@ pub(crate) fn check_reference(v: &mut Violations, name: &str, qualifier: Option<
 pub(crate) fn check_name(v: &mut Violations, name: Option<&str>) {
     v.length("functionName", name, 1, 140);
     v.pattern("functionName", name, &patterns::FUNCTION_NAME);
+}
+
+/// V constraints of an alias's name.
+pub(crate) fn check_alias_name(v: &mut Violations, name: Option<&str>) {
+    v.length("name", name, 1, 128);
+    v.pattern("name", name, &patterns::ALIAS);
 }
 
 /// Region, account and agreement of the qualifiers, in AWS's order.
@@ -79,14 +85,30 @@ impl Target {
         LambdaError::FunctionNotFound(self.arn())
     }
 
-    /// The version meant, if it exists. There are no aliases yet, so every alias is unknown.
+    /// The version meant, if it exists; of an alias the one that it shows as its own.
     pub(crate) fn version(&self, function: &Function) -> Result<Version, LambdaError> {
+        self.version_through(function, AliasRecord::version)
+    }
+
+    /// The version that runs an invocation; `draw`, uniform in 0..1, decides where an alias has two.
+    pub(crate) fn routed(&self, function: &Function, draw: f64) -> Result<Version, LambdaError> {
+        self.version_through(function, |alias| alias.route(draw))
+    }
+
+    fn version_through(
+        &self,
+        function: &Function,
+        choose: impl Fn(&AliasRecord) -> Version,
+    ) -> Result<Version, LambdaError> {
         match &self.qualifier {
             None | Some(Qualifier::Latest) => Ok(Version::Latest),
             Some(Qualifier::Version(number)) if function.published.contains_key(number) => {
                 Ok(Version::Published(*number))
             }
-            Some(Qualifier::Version(_) | Qualifier::Alias(_)) => Err(self.not_found()),
+            Some(Qualifier::Alias(name)) => {
+                function.record.aliases.get(name).map(choose).ok_or_else(|| self.not_found())
+            }
+            Some(Qualifier::Version(_)) => Err(self.not_found()),
         }
     }
 }

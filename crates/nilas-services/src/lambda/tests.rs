@@ -28,6 +28,9 @@ use tokio::net::UnixStream;
 use super::{RuntimeCatalog, RuntimesConfig, SearchPaths, SigningKey};
 use crate::{Service, Services, ServicesConfig};
 
+mod aliases;
+mod concurrency;
+
 const BASE: &str = "/2015-03-31/functions";
 
 struct Bench {
@@ -58,20 +61,8 @@ impl Bench {
         headers: &[(&'static str, &str)],
         body: Bytes,
     ) -> ApiResponse {
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let mut map = HeaderMap::new();
-        for (name, value) in headers {
-            map.insert(*name, value.parse().unwrap());
-        }
-        let request = ApiRequest {
-            method: Method::from_bytes(method.as_bytes()).unwrap(),
-            path: path.to_owned(),
-            query: query.to_owned(),
-            headers: map,
-            body,
-            request_id: RequestId::random(),
-            base_url: "http://127.0.0.1:4566".to_owned(),
-        };
+        let request = request(method, target, headers, body);
+        let path = request.path.as_str();
         let service = if path.starts_with("/awslambda") { Service::S3 } else { Service::Lambda };
         self.services.handle(service, &self.auth, request).await
     }
@@ -105,6 +96,11 @@ impl Bench {
         answer
     }
 
+    async fn publish(&self, name: &str) {
+        let target = format!("{BASE}/{name}/versions");
+        assert_eq!(self.call("POST", &target, json!({})).await.0, 201);
+    }
+
     /// Waits as the SDKs' waiters do.
     async fn settled(&self, name: &str) -> Value {
         for _ in 0..500 {
@@ -116,6 +112,28 @@ impl Bench {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         panic!("{name} did not settle");
+    }
+}
+
+fn request(
+    method: &str,
+    target: &str,
+    headers: &[(&'static str, &str)],
+    body: Bytes,
+) -> ApiRequest {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.insert(*name, value.parse().unwrap());
+    }
+    ApiRequest {
+        method: Method::from_bytes(method.as_bytes()).unwrap(),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers: map,
+        body,
+        request_id: RequestId::random(),
+        base_url: "http://127.0.0.1:4566".to_owned(),
     }
 }
 

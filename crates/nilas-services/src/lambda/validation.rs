@@ -1,5 +1,6 @@
 //! Constraints of single members: every violation of every member goes into one message, in AWS's words.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use super::error::LambdaError;
@@ -143,6 +144,30 @@ impl Violations {
         }
     }
 
+    /// Weights of versions by number; AWS prints the map as Java does.
+    pub(crate) fn weights(&mut self, member: &str, weights: &BTreeMap<String, Option<f64>>) {
+        let shown = || {
+            let weight =
+                |weight: &Option<f64>| weight.map_or("null".to_owned(), |w| format!("{w:?}"));
+            let pairs: Vec<String> =
+                weights.iter().map(|(key, value)| format!("{key}={}", weight(value))).collect();
+            format!("{{{}}}", pairs.join(", "))
+        };
+        if weights.keys().any(|key| !WEIGHTED_VERSION.admits(key)) {
+            let constraint = WEIGHTED_VERSION.text();
+            self.add(member, shown(), &format!("Map keys must satisfy constraint: [{constraint}]"));
+        }
+        let legal = |weight: &Option<f64>| weight.is_some_and(|w| (0.0..=1.0).contains(&w));
+        if !weights.values().all(legal) {
+            self.add(
+                member,
+                shown(),
+                "Map value must satisfy constraint: [Member must have value less than or equal to 1.0, Member must have \
+                 value greater than or equal to 0.0, Member must not be null]",
+            );
+        }
+    }
+
     fn add(&mut self, member: &str, value: impl Display, constraint: &str) {
         self.found.push(format!(
             "Value '{value}' at '{member}' failed to satisfy constraint: {constraint}"
@@ -159,6 +184,8 @@ pub(crate) enum ItemConstraint<'a> {
 
 pub(crate) const TAG_KEY: ItemConstraint<'static> =
     ItemConstraint::Pattern { min: 1, max: 128, pattern: &patterns::TAG_TEXT };
+const WEIGHTED_VERSION: ItemConstraint<'static> =
+    ItemConstraint::Pattern { min: 1, max: 1_024, pattern: &patterns::PUBLISHED_VERSION };
 const TAG_VALUE: ItemConstraint<'static> =
     ItemConstraint::Pattern { min: 0, max: 256, pattern: &patterns::TAG_TEXT };
 
