@@ -129,6 +129,7 @@ pub(crate) fn zygote(config: &EngineConfig, snapshot: &VersionSnapshot) -> Optio
             None => name == known,
         })
     };
+    let interpreter = snapshot.interpreter.as_ref()?;
     if !config.zygotes || snapshot.environment.keys().any(at_boot) {
         return None;
     }
@@ -150,6 +151,7 @@ pub(crate) fn zygote(config: &EngineConfig, snapshot: &VersionSnapshot) -> Optio
     let mut env = defaults(config, snapshot);
     env.insert("NILAS_ZYGOTE".to_owned(), "1".to_owned());
     Some(Zygote {
+        name: interpreter.executable.display().to_string(),
         argv: argv.iter().map(|word| (*word).to_owned()).collect(),
         env: env.into_iter().collect(),
         mounts,

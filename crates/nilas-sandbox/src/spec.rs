@@ -37,6 +37,8 @@ pub struct SandboxSpec {
 /// sandbox. It loads nilas-fork and serves on fd 3; each fork gets its sandbox's `env` from that call.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Zygote {
+    /// For people: the program's path on the host.
+    pub name: String,
     /// Absolute path inside, then arguments.
     pub argv: Vec<String>,
     /// Of the program itself; what it reads of it while it boots, forks keep.

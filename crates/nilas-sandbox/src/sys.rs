@@ -290,10 +290,11 @@ pub(crate) fn enter_own_user_namespace() -> std::io::Result<()> {
     std::fs::write("/proc/self/uid_map", format!("{uid} {uid} 1"))?;
     std::fs::write("/proc/self/setgroups", "deny")?;
     std::fs::write("/proc/self/gid_map", format!("{gid} {gid} 1"))?;
-    // Mounting is all that is needed of it.
+    // Mounting is all that is needed of it, and giving up the rest for others.
+    let kept = rustix::thread::CapabilitySet::SYS_ADMIN | rustix::thread::CapabilitySet::SETPCAP;
     let mounting = rustix::thread::CapabilitySets {
-        effective: rustix::thread::CapabilitySet::SYS_ADMIN,
-        permitted: rustix::thread::CapabilitySet::SYS_ADMIN,
+        effective: kept,
+        permitted: kept,
         inheritable: rustix::thread::CapabilitySet::empty(),
     };
     rustix::thread::set_capabilities(None, mounting)?;

@@ -46,20 +46,20 @@ impl Spawner {
                     step: "start".to_owned(),
                     reason: reason.to_owned(),
                 });
-                Event::Failed { token, failure }
+                Some(Event::Failed { token, failure })
             }
             (Some(token), None, _) => {
                 let (code, signal) = live.ended.unwrap_or((None, Some(libc::SIGKILL)));
-                Event::Ended { token, exit: Exit { code, signal, out_of_memory: oom_killed } }
+                Some(Event::Ended { token, exit: Exit { code, signal, out_of_memory: oom_killed } })
             }
-            // A shell nobody has asked for yet.
-            (None, _, failure) => {
-                let reason = failure.map_or_else(String::new, |failure| format!("{failure:?}"));
+            // A shell nobody has asked for yet: one that could not be made, or had to go.
+            (None, _, failure) => failure.map(|failure| {
                 self.stock.give_up();
-                Event::Trouble { step: "keep a sandbox made ahead".to_owned(), reason }
-            }
+                let step = "make a sandbox ahead".to_owned();
+                Event::Trouble { step, reason: format!("{failure:?}") }
+            }),
         };
-        self.tell(&event);
+        event.iter().for_each(|event| self.tell(event));
         if let Some(attachment) = live.attachment {
             self.network.detach(attachment);
         }

@@ -109,6 +109,7 @@ impl Stock {
 impl Spawner {
     /// Makes or primes one shell if one is lacking and nothing else is to be done.
     pub(super) fn restock(&mut self) {
+        self.drop_orphans();
         if !self.starting.is_empty() || !self.stock.rest().is_zero() {
             return;
         }
@@ -125,6 +126,15 @@ impl Spawner {
             self.stock.give_up();
             let reason = format!("{failure:?}");
             self.trouble("make a sandbox ahead", reason);
+        }
+    }
+
+    /// Ends forks of zygotes that had to make room for others.
+    fn drop_orphans(&mut self) {
+        let zygotes = &self.zygotes;
+        let orphans = self.primed.extract_if(.., |(zygote, _)| !zygotes.knows(*zygote));
+        for (_, slot) in orphans {
+            self.live.get(&slot).into_iter().for_each(Live::kill);
         }
     }
 

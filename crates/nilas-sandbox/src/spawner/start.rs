@@ -19,7 +19,7 @@ impl Spawner {
     pub(super) fn start(&mut self, token: u64, spec: SandboxSpec) -> Result<(), Failure> {
         check(&spec)?;
         let zygote = spec.zygote.as_ref().and_then(|zygote| self.zygotes.find(zygote));
-        let primed = zygote.and_then(|zygote| self.take_primed(zygote, spec.outbound));
+        let primed = zygote.and_then(|(zygote, _)| self.take_primed(zygote, spec.outbound));
         self.stock.started(zygote.is_none() || primed.is_some());
         if let Some(slot) = primed.or_else(|| self.take_shell(spec.outbound)) {
             self.starting.insert(slot);
@@ -80,6 +80,7 @@ impl Spawner {
     /// Makes the shell the sandbox of `spec`.
     fn fit(&mut self, slot: u32, token: u64, spec: SandboxSpec) -> Result<(), StepError> {
         let zygote = spec.zygote.as_ref().and_then(|zygote| self.zygotes.find(zygote));
+        let zygote = zygote.filter(|(_, ready)| *ready).map(|(zygote, _)| zygote);
         let Some(live) = self.live.get_mut(&slot) else { return Ok(()) };
         live.token = Some(token);
         live.stage = Stage::Fitted;

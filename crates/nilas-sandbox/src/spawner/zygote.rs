@@ -39,12 +39,13 @@ pub(super) struct Zygotes {
     last_number: u64,
 }
 
-/// Names one process; never used twice.
+/// Names a zygote, whichever process it is; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ZygoteId(u64);
 
 #[derive(Debug)]
 struct Entry {
+    id: ZygoteId,
     failures: u32,
     used_at: Instant,
     process: Option<Process>,
@@ -52,7 +53,6 @@ struct Entry {
 
 #[derive(Debug)]
 struct Process {
-    id: ZygoteId,
     pid: Pid,
     control: OwnedFd,
     booted_at: Instant,
@@ -69,41 +69,47 @@ pub(super) struct Host<'a> {
 // === impl Zygotes ===
 
 impl Zygotes {
-    /// One that can fork now.
-    pub(super) fn find(&mut self, zygote: &Zygote) -> Option<ZygoteId> {
+    /// Its name, and whether it can fork now.
+    pub(super) fn find(&mut self, zygote: &Zygote) -> Option<(ZygoteId, bool)> {
         let entry = self.known.get_mut(zygote)?;
         entry.used_at = now();
-        entry.process.as_ref().filter(|process| process.ready).map(|process| process.id)
+        Some((entry.id, entry.is_ready()))
     }
 
     /// Boots `zygote` unless it runs, boots or has failed too often.
     pub(super) fn warm(&mut self, zygote: &Zygote, host: Host<'_>) -> Result<(), StepError> {
-        let wanted = self
-            .known
-            .get(zygote)
-            .is_none_or(|entry| entry.process.is_none() && entry.failures < FAILURES_MAX);
-        if !wanted {
+        if !self.known.contains_key(zygote) {
+            if self.known.len() >= ZYGOTES_MAX {
+                self.forget_oldest();
+            }
+            self.last_number += 1;
+            let id = ZygoteId(self.last_number);
+            let entry = Entry { id, failures: 0, used_at: now(), process: None };
+            self.known.insert(zygote.clone(), entry);
+        }
+        let Some(entry) = self.known.get_mut(zygote) else { return Ok(()) };
+        if entry.process.is_some() || entry.failures >= FAILURES_MAX {
             return Ok(());
         }
-        if self.known.len() >= ZYGOTES_MAX && !self.known.contains_key(zygote) {
-            self.forget_oldest();
+        match boot(zygote, entry.id, host) {
+            Ok(process) => {
+                entry.process = Some(process);
+                Ok(())
+            }
+            Err(error) => {
+                entry.failures += 1;
+                Err(error)
+            }
         }
-        self.last_number += 1;
-        let id = ZygoteId(self.last_number);
-        let failures = self.known.get(zygote).map_or(0, |entry| entry.failures);
-        let booted = boot(zygote, id, host);
-        let failures = failures + u32::from(booted.is_err());
-        let (process, result) = match booted {
-            Ok(process) => (Some(process), Ok(())),
-            Err(error) => (None, Err(error)),
-        };
-        self.known.insert(zygote.clone(), Entry { failures, used_at: now(), process });
-        result
     }
 
     /// Those that can fork now.
     pub(super) fn ready(&self) -> impl Iterator<Item = ZygoteId> {
-        self.processes().filter(|process| process.ready).map(|process| process.id)
+        self.known.values().filter(|entry| entry.is_ready()).map(|entry| entry.id)
+    }
+
+    pub(super) fn knows(&self, id: ZygoteId) -> bool {
+        self.known.values().any(|entry| entry.id == id)
     }
 
     /// Lets the zygote fork into a shell. What goes wrong in the fork is told to its pid 1.
@@ -114,8 +120,10 @@ impl Zygotes {
         privileged: bool,
     ) -> Result<(), Failure> {
         let failed = |reason: String| Failure::Fork { step: "ask the zygote".to_owned(), reason };
-        let process = self.processes().find(|process| process.id == id);
-        let process = process.ok_or_else(|| failed("it has ended".to_owned()))?;
+        let entry = self.known.values().find(|entry| entry.id == id);
+        let process = entry
+            .and_then(|entry| entry.process.as_ref())
+            .ok_or_else(|| failed("it has ended".to_owned()))?;
         let shell::ForkTools { namespaces, stdio, report, go, group, doors } = tools;
         let order = ForkOrder {
             change_ids: privileged,
@@ -139,10 +147,7 @@ impl Zygotes {
     /// Something has come from a zygote: that it is ready, or its end. Tells what went wrong.
     pub(super) fn hear(&mut self, key: u64) -> Option<String> {
         let id = ZygoteId(key - FIRST_ZYGOTE_KEY);
-        let entry = self
-            .known
-            .values_mut()
-            .find(|entry| entry.process.as_ref().is_some_and(|process| process.id == id))?;
+        let (zygote, entry) = self.known.iter_mut().find(|(_, entry)| entry.id == id)?;
         let process = entry.process.as_mut()?;
         match protocol::receive_bytes(&process.control, RecvFlags::DONTWAIT) {
             Ok(bytes) if bytes == order::READY => {
@@ -151,15 +156,16 @@ impl Zygotes {
                 None
             }
             Err(ProtocolError::Socket(rustix::io::Errno::AGAIN)) => None,
-            _ => entry.lose(),
+            _ => entry.lose(zygote),
         }
     }
 
     /// Ends those that take too long to boot. Tells of one that did.
     pub(super) fn check(&mut self) -> Option<String> {
         let late = |process: &Process| !process.ready && process.booted_at.elapsed() > BOOT_WAIT;
-        let entry = self.known.values_mut().find(|e| e.process.as_ref().is_some_and(late))?;
-        entry.lose()
+        let (zygote, entry) =
+            self.known.iter_mut().find(|(_, entry)| entry.process.as_ref().is_some_and(late))?;
+        entry.lose(zygote)
     }
 
     /// How long until `check` has to look again.
@@ -187,16 +193,22 @@ impl Zygotes {
 }
 
 impl Entry {
-    /// Its process has ended, or has to. The next start that wants it boots another.
-    fn lose(&mut self) -> Option<String> {
+    fn is_ready(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.ready)
+    }
+
+    /// Its process has ended, or has to. The next start that wants it boots another. Tells what people should know.
+    fn lose(&mut self, zygote: &Zygote) -> Option<String> {
         let process = self.process.take()?;
         let booting = !process.ready;
         process.end();
         self.failures += u32::from(booting);
-        let what = if booting { "it did not boot" } else { "it has ended" };
+        let name = &zygote.name;
+        if !booting {
+            return Some(format!("{name} has ended; the next start boots it anew"));
+        }
         let given_up = self.failures >= FAILURES_MAX;
-        let then = if given_up { "; given up, functions are started plainly" } else { "" };
-        Some(format!("{what}{then}"))
+        given_up.then(|| format!("{name} does not boot; its functions are started plainly"))
     }
 }
 
@@ -227,7 +239,7 @@ fn boot(zygote: &Zygote, id: ZygoteId, host: Host<'_>) -> Result<Process, StepEr
             sys::exit_now(127)
         }
         Side::Parent(pid) => {
-            let process = Process { id, pid, control, booted_at: now(), ready: false };
+            let process = Process { pid, control, booted_at: now(), ready: false };
             let admitted = shell::die_first(pid).and_then(|()| {
                 let rules = order::encode_rules(&host.filter.bytes());
                 step(
