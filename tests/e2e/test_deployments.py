@@ -1,6 +1,7 @@
 """Many deployments, at once and while functions run: no error of the server's own, no lost update, no disk that grows."""
 
 import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
@@ -13,7 +14,7 @@ import time
 import botocore.exceptions
 import pytest
 
-from conftest import MODES, ROLE, make_zip, running
+from conftest import IS_ROOT, MODES, ROLE, copy_node, make_zip, running
 
 
 def node(text: str) -> bytes:
@@ -97,28 +98,43 @@ def test_a_package_removed_behind_the_servers_back_is_unpacked_again(own_server)
     assert own_server.invoke(name)[0] == "here"
 
 
-def test_an_interpreter_that_vanished_is_named():
-    """The runtime was removed after the function was made: its owner is told, not that the server failed."""
+@contextlib.contextmanager
+def running_with_own_node():
+    """A server, and the directory of the Node that it was configured with."""
     with tempfile.TemporaryDirectory() as directory:
         directory = pathlib.Path(directory)
         directory.chmod(0o755)  # For the server, which is not root any more.
-        node_copy = directory / "node/bin/node"
-        node_copy.parent.mkdir(parents=True)
-        (directory / "node/lib").mkdir()
-        shutil.copy(shutil.which("node"), node_copy)
+        copy_node(directory / "node")
         config = directory / "nilas.toml"
-        config.write_text(f'[runtimes]\nnodejs = "{node_copy}"\n')
+        config.write_text(f'[runtimes]\nnodejs = "{directory}/node/bin/node"\n')
         with running(MODES[0], "--config", str(config)) as server:
-            name = server.deploy(node("x"))
-            assert server.invoke(name)[0] == "x"
-            shutil.rmtree(directory / "node")
-            fresh = server.deploy(node("y"))
-            try:
-                payload, error, _ = server.invoke(fresh)
-                assert error == "Unhandled" and "no such file" in payload["errorMessage"], payload
-            except botocore.exceptions.ClientError as refused:
-                assert refused.response["Error"]["Code"] == "InvalidRuntimeException", refused
-                assert refused.response["Error"]["Message"].endswith("/node/bin/node is gone.")
+            yield server, directory / "node"
+
+
+def test_an_interpreter_that_vanished_is_named():
+    """The runtime was removed after the function was made: its owner is told, not that the server failed."""
+    with running_with_own_node() as (server, own_node):
+        name = server.deploy(node("x"))
+        assert server.invoke(name)[0] == "x"
+        shutil.rmtree(own_node)
+        fresh = server.deploy(node("y"))
+        try:
+            payload, error, _ = server.invoke(fresh)
+            assert error == "Unhandled" and "no such file" in payload["errorMessage"], payload
+        except botocore.exceptions.ClientError as refused:
+            assert refused.response["Error"]["Code"] == "InvalidRuntimeException", refused
+            assert refused.response["Error"]["Message"].endswith("/node/bin/node is gone.")
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="needs a directory that the server may not look into")
+def test_an_interpreter_below_roots_home_is_not_taken_for_gone():
+    """The server gave its privileges up and does not see it; the spawner does."""
+    with running_with_own_node() as (server, own_node):
+        name = server.deploy(node("x"))
+        own_node.parent.chmod(0o700)
+        (package,) = (server.data_dir / "packages" / name for name in packages(server))
+        package.rename(server.directory / "elsewhere")
+        assert server.invoke(name)[0] == "x"
 
 
 def test_an_update_lets_running_invocations_finish_on_the_old_code(main_server):

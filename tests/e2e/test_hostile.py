@@ -50,7 +50,8 @@ def handler(event, context):
 
 
 def test_doubling_fork_bomb_is_stopped_by_the_timeout(server, bystander):
-    name = server.deploy("import os\ndef handler(event, context):\n    while True:\n        try:\n            os.fork()\n        except OSError:\n            pass\n", runtime="python3.11", Timeout=2)
+    # With memory for as many processes as there may be: otherwise it may end by that first.
+    name = server.deploy("import os\ndef handler(event, context):\n    while True:\n        try:\n            os.fork()\n        except OSError:\n            pass\n", runtime="python3.11", Timeout=2, MemorySize=1024)
     payload, error, _ = server.invoke(name, {})
     assert error == "Unhandled"
     assert "Task timed out after 2.00 seconds" in payload["errorMessage"]

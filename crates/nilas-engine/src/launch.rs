@@ -150,6 +150,10 @@ pub(crate) fn zygote(config: &EngineConfig, snapshot: &VersionSnapshot) -> Optio
     });
     let mut env = defaults(config, snapshot);
     env.insert("NILAS_ZYGOTE".to_owned(), "1".to_owned());
+    // Functions may not use io_uring: a ring that libuv made before their filter was put on would abort the fork.
+    env.insert("UV_USE_IO_URING".to_owned(), "0".to_owned());
+    // The one default that depends on the identifier; forks look for it anew.
+    env.remove("NODE_PATH");
     Some(Zygote {
         name: interpreter.executable.display().to_string(),
         argv: argv.iter().map(|word| (*word).to_owned()).collect(),
@@ -234,8 +238,10 @@ fn defaults(config: &EngineConfig, snapshot: &VersionSnapshot) -> BTreeMap<Strin
     set("AWS_ENDPOINT_URL", &format!("http://127.0.0.1:{}", config.host_endpoint_port));
     match snapshot.kind {
         RuntimeKind::Node => {
-            let major =
-                snapshot.interpreter.as_ref().and_then(|found| found.version.split('.').next());
+            // Layers are made for the identifier, whichever Node runs it.
+            let named = snapshot.runtime.strip_prefix("nodejs").filter(|major| !major.is_empty());
+            let found = snapshot.interpreter.as_ref().map(|found| found.version.as_str());
+            let major = named.or(found).and_then(|version| version.split('.').next());
             let own = major.map(|major| format!("/opt/nodejs/node{major}/node_modules:"));
             let shared =
                 "/opt/nodejs/node_modules:/var/runtime/node_modules:/var/runtime:/var/task";

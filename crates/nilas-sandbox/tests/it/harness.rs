@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -196,20 +196,31 @@ pub(crate) fn shell(script: &str) -> SandboxSpec {
     spec(&["/bin/sh", "-c", script])
 }
 
-/// Python, found where this host has it, with its tree mounted at `/var/lang`.
+/// Python, found where this host has it.
 pub(crate) fn python(script: &str) -> Option<SandboxSpec> {
-    let find = Command::new("python3").args(["-c", "import sys; print(sys.base_prefix)"]).output();
-    let system = PathBuf::from("/usr/bin/python3");
-    if system.exists() {
-        return Some(spec(&["/usr/bin/python3", "-c", script]));
+    interpreter("python3", "-c", "import sys; print(sys.base_prefix)", script)
+}
+
+/// Node, found where this host has it.
+pub(crate) fn node(script: &str) -> Option<SandboxSpec> {
+    let prefix = "console.log(require('path').resolve(process.execPath, '../..'))";
+    interpreter("node", "-e", prefix, script)
+}
+
+/// Among the base system's programs if it is there, else with its tree mounted at `/var/lang`.
+fn interpreter(program: &str, flag: &str, print_prefix: &str, script: &str) -> Option<SandboxSpec> {
+    let system = format!("/usr/bin/{program}");
+    if Path::new(&system).exists() {
+        return Some(spec(&[&system, flag, script]));
     }
-    let prefix = PathBuf::from(String::from_utf8(find.ok()?.stdout).ok()?.trim());
-    if !prefix.join("bin/python3").exists()
+    let find = Command::new(program).args([flag, print_prefix]).output().ok()?;
+    let prefix = PathBuf::from(String::from_utf8(find.stdout).ok()?.trim());
+    if !prefix.join("bin").join(program).exists()
         || rustix::fs::access(&prefix, rustix::fs::Access::READ_OK).is_err()
     {
         return None;
     }
-    let mut spec = spec(&["/var/lang/bin/python3", "-c", script]);
+    let mut spec = spec(&[&format!("/var/lang/bin/{program}"), flag, script]);
     spec.mounts.push(ReadOnlyMount { sources: vec![prefix], target: "/var/lang".into() });
     spec.env.push(("LD_LIBRARY_PATH".to_owned(), "/var/lang/lib".to_owned()));
     Some(spec)

@@ -206,11 +206,10 @@ const { promisify } = require('util');
 "#;
 
 fn runs_node() -> Outcome {
-    if !std::path::Path::new("/usr/bin/node").exists() {
-        return Outcome::Skipped("no /usr/bin/node".to_owned());
-    }
+    let Some(mut spec) = crate::harness::node(NODE) else {
+        return Outcome::Skipped("no node readable by this user".to_owned());
+    };
     with_sandbox(|sandbox| async move {
-        let mut spec = crate::harness::spec(&["/usr/bin/node", "-e", NODE]);
         spec.limits.memory_bytes = 256 * crate::harness::MIB;
         let (text, _) = output(&sandbox, spec).await;
         assert_eq!(text, "thread pool\ndns\nworker\nchild\nwasm\nsbx_user1051 lo\nhttp\n");

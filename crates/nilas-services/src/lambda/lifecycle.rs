@@ -182,8 +182,10 @@ pub(crate) async fn is_repaired(
     lambda: &Lambda,
     snapshot: &VersionSnapshot,
 ) -> Result<bool, LambdaError> {
+    // Below root's home the server, which is not root any more, sees neither that it is there nor that it is not.
     if let Some(interpreter) = &snapshot.interpreter
-        && tokio::fs::metadata(&interpreter.executable).await.is_err()
+        && let Err(error) = tokio::fs::metadata(&interpreter.executable).await
+        && error.kind() == std::io::ErrorKind::NotFound
     {
         return Err(LambdaError::InvalidRuntime(format!(
             "The runtime {} cannot run on this server: {} is gone.",
