@@ -22,7 +22,9 @@ struct Plan {
 }
 
 const FULL: Plan =
-    Plan { warm_requests: 5_000, throughput_for: Duration::from_secs(8), cold_functions: 20 };
+    Plan { warm_requests: 5_000, throughput_for: Duration::from_secs(8), cold_functions: 50 };
+/// After this the server has looked for runtimes and booted what it keeps ready.
+const SETTLED: Duration = Duration::from_secs(3);
 const QUICK: Plan =
     Plan { warm_requests: 500, throughput_for: Duration::from_secs(2), cold_functions: 6 };
 
@@ -58,8 +60,7 @@ fn build(root: &Path) -> Result<(), String> {
 
 fn measure(plan: &Plan, nilas: &Nilas, bare: &BareNode) -> Result<Vec<Row>, String> {
     let mut rows = Vec::new();
-    let node = node_start(plan.cold_functions)?;
-    let cold = nilas.cold_starts(plan.cold_functions)?;
+    let (cold, node) = cold_starts(plan, nilas)?;
     rows.push(Row {
         what: "cold start, p50 (bare: node -e 0)",
         nilas: cold.p50_ms(),
@@ -110,18 +111,24 @@ fn measure(plan: &Plan, nilas: &Nilas, bare: &BareNode) -> Result<Vec<Row>, Stri
     Ok(rows)
 }
 
-fn node_start(times: usize) -> Result<Latencies, String> {
-    let mut latencies = Latencies::default();
-    for _ in 0..times {
-        let began = Instant::now();
-        let ended =
-            Command::new("node").args(["-e", "0"]).status().map_err(|e| format!("node: {e}"))?;
-        if !ended.success() {
-            return Err("node -e 0 failed".to_owned());
-        }
-        latencies.push(began.elapsed());
+/// Cold starts of functions and starts of a bare Node, in turn, once the server has nothing else to do.
+fn cold_starts(plan: &Plan, nilas: &Nilas) -> Result<(Latencies, Latencies), String> {
+    nilas.create_cold(plan.cold_functions)?;
+    std::thread::sleep(SETTLED);
+    let (mut cold, mut node) = (Latencies::default(), Latencies::default());
+    for number in 0..plan.cold_functions {
+        cold.push(nilas.cold_start(number)?);
+        node.push(node_start()?);
     }
-    Ok(latencies)
+    Ok((cold, node))
+}
+
+fn node_start() -> Result<Duration, String> {
+    let began = Instant::now();
+    let ended =
+        Command::new("node").args(["-e", "0"]).status().map_err(|e| format!("node: {e}"))?;
+    let took = began.elapsed();
+    if ended.success() { Ok(took) } else { Err("node -e 0 failed".to_owned()) }
 }
 
 fn as_table(rows: &[Row]) -> String {

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use nilas_wire::sigv4::{ClientKey, Signer};
 use serde_json::json;
 
-use super::load::{Connection, Latencies, Load};
+use super::load::{Connection, Load};
 
 const BODY: &str = r#"{"message":"Hello World!"}"#;
 const KEY: ClientKey<'_> =
@@ -103,22 +103,21 @@ impl Nilas {
         Ok(Self { server: Server::start(&mut command, address)?, data_dir })
     }
 
-    /// Creates as many functions, all alike, and invokes each once: every invocation is a cold start.
-    pub(crate) fn cold_starts(&self, functions: usize) -> Result<Latencies, String> {
+    /// Creates as many functions, all alike; the first invocation of each is a cold start.
+    pub(crate) fn create_cold(&self, functions: usize) -> Result<(), String> {
         let mut connection = Connection::open(self.server.address)?;
-        for number in 0..functions {
-            self.create(&mut connection, &format!("cold-{number}"))?;
-        }
-        std::thread::sleep(Duration::from_millis(500));
-        let mut latencies = Latencies::default();
-        for number in 0..functions {
-            let load = self.invocation(&format!("cold-{number}"))?;
-            let began = Instant::now();
-            let answer = connection.call(&load.request)?;
-            latencies.push(began.elapsed());
-            expect_hello(answer)?;
-        }
-        Ok(latencies)
+        (0..functions)
+            .try_for_each(|number| self.create(&mut connection, &format!("cold-{number}")))
+    }
+
+    pub(crate) fn cold_start(&self, number: usize) -> Result<Duration, String> {
+        let mut connection = Connection::open(self.server.address)?;
+        let load = self.invocation(&format!("cold-{number}"))?;
+        let began = Instant::now();
+        let answer = connection.call(&load.request)?;
+        let took = began.elapsed();
+        expect_hello(answer)?;
+        Ok(took)
     }
 
     pub(crate) fn warm_request(&self) -> Result<Load, String> {
