@@ -31,7 +31,7 @@ async function serve(traits) {
   }
   const library = { exports: {} };
   process.dlopen(library, LIBRARY);
-  const { serve, go, pair } = library.exports;
+  const { serve, go, pair, exiting, exit } = library.exports;
   // Finds the time zone.
   new Date().getTimezoneOffset();
   takeEnvironment(environmentText());
@@ -43,6 +43,7 @@ async function serve(traits) {
   // In a fork, which does not know yet what for. What it writes to now, it need not copy when it is waited for.
   takeIdentity();
   Math.random = freshRandom();
+  leaveBy(exiting, exit);
   await rehearse(traits, pair, { load: false });
 
   takeEnvironment(go());
@@ -89,6 +90,12 @@ function takeIdentity() {
   const pid = Number(require('fs').readlinkSync('/proc/self'));
   Object.defineProperty(process, 'pid', { ...Object.getOwnPropertyDescriptor(process, 'pid'), value: pid });
   process.execArgv = [];
+}
+
+// A fork has none of the threads that Node waits for when it exits.
+function leaveBy(exiting, exit) {
+  process.reallyExit = (code) => exit(Number(code) || 0);
+  process.on('exit', (code) => exiting(Number(code) || 0));
 }
 
 function restartUptime() {

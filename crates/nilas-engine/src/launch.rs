@@ -150,8 +150,6 @@ pub(crate) fn zygote(config: &EngineConfig, snapshot: &VersionSnapshot) -> Optio
     });
     let mut env = defaults(config, snapshot);
     env.insert("NILAS_ZYGOTE".to_owned(), "1".to_owned());
-    // Functions may not use io_uring: a ring that libuv made before their filter was put on would abort the fork.
-    env.insert("UV_USE_IO_URING".to_owned(), "0".to_owned());
     // The one default that depends on the identifier; forks look for it anew.
     env.remove("NODE_PATH");
     Some(Zygote {

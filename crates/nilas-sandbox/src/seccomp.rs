@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use seccompiler::{BpfProgram, TargetArch};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -92,6 +92,20 @@ impl Role {
 pub(crate) fn compile(role: Role) -> Result<Filter, FilterError> {
     let arch = std::env::consts::ARCH;
     compile_for(role, arch)
+}
+
+/// Refuses io_uring, as a kernel without it would. For zygotes: libuv gives each of its loops a ring at boot, which forks
+/// would share with the zygote, and abort when their own filter refuses its use.
+pub(crate) fn without_io_uring() -> Result<Filter, FilterError> {
+    let arch = std::env::consts::ARCH;
+    let target =
+        TargetArch::try_from(arch).map_err(|_| FilterError::Architecture(arch.to_owned()))?;
+    let rules = BTreeMap::from([(libc::SYS_io_uring_setup, Vec::new())]);
+    let (other, refused) = (SeccompAction::Allow, SeccompAction::Errno(ENOSYS));
+    let compiled = SeccompFilter::new(rules, other, refused, target)
+        .and_then(BpfProgram::try_from)
+        .map_err(|source| FilterError::Compile { role: "zygote", source: source.into() })?;
+    Ok(Filter { programs: vec![compiled] })
 }
 
 /// Installs `filter` for this process and all it starts. Sets no_new_privs, which the kernel demands.

@@ -1,7 +1,8 @@
-//! The door for Node: an N-API addon with the functions `serve()`, `go()` and `pair()`.
+//! The door for Node: an N-API addon with the functions `serve`, `go`, `pair`, `exiting` and `exit`.
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
+use std::sync::atomic::Ordering;
 
 use napi_sys::{napi_callback_info, napi_env, napi_value};
 
@@ -22,7 +23,13 @@ pub unsafe extern "C" fn napi_register_module_v1(env: napi_env, exports: napi_va
         // Without a word of being ready: the spawner gives this zygote up.
         std::process::abort();
     }
-    for (name, function) in [(c"serve", serve as Function), (c"go", go), (c"pair", pair)] {
+    for (name, function) in [
+        (c"serve", serve as Function),
+        (c"go", go),
+        (c"pair", pair),
+        (c"exiting", exiting),
+        (c"exit", exit),
+    ] {
         let mut value = ptr::null_mut();
         let length = name.count_bytes() as isize;
         let data = ptr::null_mut();
@@ -60,6 +67,37 @@ unsafe extern "C" fn go(env: napi_env, _: napi_callback_info) -> napi_value {
     // JUSTIFICATION: as in `serve`.
     unsafe { napi_sys::napi_create_string_utf8(env, bytes, length, &raw mut text) };
     text
+}
+
+/// Takes the code that the process is about to exit with.
+unsafe extern "C" fn exiting(env: napi_env, info: napi_callback_info) -> napi_value {
+    // SAFETY: as in `code`, which asks for the same.
+    // JUSTIFICATION: as in `serve`.
+    platform::EXIT_CODE.store(unsafe { code(env, info) }, Ordering::Relaxed);
+    ptr::null_mut()
+}
+
+/// Ends the process at once with a code.
+unsafe extern "C" fn exit(env: napi_env, info: napi_callback_info) -> napi_value {
+    // SAFETY: as in `code`; the end has no preconditions.
+    // JUSTIFICATION: Node's own end waits for threads that a fork lacks.
+    unsafe { libc::_exit(code(env, info)) }
+}
+
+/// The only argument, a number; 1 if it is none.
+///
+/// # Safety
+/// Called by Node with both, once.
+unsafe fn code(env: napi_env, info: napi_callback_info) -> c_int {
+    let (mut count, mut argument, mut code) = (1, ptr::null_mut(), 1);
+    // SAFETY: one argument is asked for and has room; a missing one is `undefined`, which leaves `code` as it is.
+    // JUSTIFICATION: as in `serve`.
+    unsafe {
+        let (this, data) = (ptr::null_mut(), ptr::null_mut());
+        napi_sys::napi_get_cb_info(env, info, &raw mut count, &raw mut argument, this, data);
+        napi_sys::napi_get_value_int32(env, argument, &raw mut code);
+    }
+    code & 0xff
 }
 
 /// Two connected sockets as one number, 65,536 times the first plus the second; -1 if there are none.

@@ -6,11 +6,14 @@
 //! so both are replaced in its table.
 
 use std::ffi::{CStr, c_int, c_void};
+use std::sync::atomic::{AtomicI32, Ordering};
 
 const TABLE: &CStr = c"_ZTVN4node12NodePlatformE";
 const NUMBER_OF_WORKER_THREADS: &CStr = c"_ZN4node12NodePlatform21NumberOfWorkerThreadsEv";
 /// The destructor that `delete` calls.
 const DELETE: &CStr = c"_ZN4node12NodePlatformD0Ev";
+/// What a fork is about to exit with; -1 before it knows.
+pub(crate) static EXIT_CODE: AtomicI32 = AtomicI32::new(-1);
 /// More entries than the table has.
 const ENTRIES_MAX: usize = 48;
 const PAGE_BYTES: usize = 4_096;
@@ -30,7 +33,16 @@ unsafe extern "C" fn no_workers(_platform: *mut c_void) -> c_int {
     0
 }
 
-unsafe extern "C" fn no_delete(_platform: *mut c_void) {}
+/// The process is about to exit. What Node would still do is for threads that a fork lacks, some of it fatal; so a fork
+/// that has said with what code ends here.
+unsafe extern "C" fn no_delete(_platform: *mut c_void) {
+    let code = EXIT_CODE.load(Ordering::Relaxed);
+    if code >= 0 {
+        // SAFETY: no preconditions.
+        // JUSTIFICATION: see above.
+        unsafe { libc::_exit(code) }
+    }
+}
 
 /// # Safety
 /// `with` has the type of the function named, and may be called in its place.

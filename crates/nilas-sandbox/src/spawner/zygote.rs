@@ -19,7 +19,7 @@ use crate::jail::{self, INSIDE_GID, INSIDE_UID, PlannedMount, StepError, step};
 use crate::order::{self, ForkOrder};
 use crate::protocol::{self, Failure, Program, ProtocolError};
 use crate::rootfs;
-use crate::seccomp::Filter;
+use crate::seccomp::{self, Filter};
 use crate::spec::Zygote;
 use crate::sys::{self, Side};
 
@@ -282,6 +282,8 @@ fn become_zygote(
         let descriptor = if place == ZYGOTE_CONTROL { control } else { null };
         step("place descriptor", sys::dup_to(descriptor.as_raw_fd(), place))?;
     }
+    let filter = step("compile filter", seccomp::without_io_uring())?;
+    step("filter the zygote", seccomp::install(&filter))?;
     step("execute", Err::<(), _>(program.execute()))
 }
 
