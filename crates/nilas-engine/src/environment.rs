@@ -400,13 +400,16 @@ impl Environment {
     async fn next_order(&mut self, process: &mut Process) -> Option<Order> {
         let rest = Duration::from_millis(self.engine.config.freeze_after_ms);
         let mut frozen = false;
-        let Process { control, link, output, .. } = process;
+        let Process { control, link, output, rest: timer, .. } = process;
         loop {
             let idle = async {
                 link.parked().await;
+                if !frozen {
+                    timer.set(rest);
+                }
                 tokio::select! {
                     () = link.disturbed() => Idle::Disturbed,
-                    () = tokio::time::sleep(rest), if !frozen => Idle::Rested,
+                    () = timer.elapsed(), if !frozen => Idle::Rested,
                 }
             };
             let idle = tokio::select! {

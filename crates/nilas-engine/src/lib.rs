@@ -12,6 +12,7 @@ mod fault;
 mod launch;
 mod logs;
 mod pool;
+mod timer;
 
 pub use api::{
     EndpointServer, EngineConfig, EngineError, EnvironmentState, EnvironmentStatus,

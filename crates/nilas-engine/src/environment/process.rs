@@ -15,6 +15,7 @@ use crate::engine::Inner;
 use crate::fault::FunctionFault;
 use crate::launch::{self, LaunchContext, NoBootstrap};
 use crate::logs::{Journal, Output, lock};
+use crate::timer::Timer;
 
 /// What a dead process said last is in its sockets already; it only has to be read.
 const LAST_WORDS: Duration = Duration::from_millis(50);
@@ -27,6 +28,10 @@ pub(super) struct Process {
     pub(super) control: Arc<dyn Control>,
     pub(super) link: Link,
     pub(super) output: Output,
+    /// Of init and invocations. Apart from `rest`, for a deadline moves cheaply only if it moves away.
+    limit: Timer,
+    /// From the end of an invocation to the freeze.
+    pub(super) rest: Timer,
     /// As last measured.
     pub(super) memory_peak_bytes: u64,
     endpoint: Endpoint,
@@ -109,7 +114,15 @@ impl Process {
             None => Link::framed(channel)?,
         };
         let output = Output::new(output, telemetry, journal)?;
-        Ok(Self { control, link, output, memory_peak_bytes: 0, endpoint: Endpoint(endpoint) })
+        Ok(Self {
+            control,
+            link,
+            output,
+            limit: Timer::new(),
+            rest: Timer::new(),
+            memory_peak_bytes: 0,
+            endpoint: Endpoint(endpoint),
+        })
     }
 
     /// Waits until the runtime asks for its first event.
@@ -118,7 +131,8 @@ impl Process {
         limit: Duration,
         stop: &Notify,
     ) -> Result<(), InitFailure> {
-        let Self { control, link, output, .. } = self;
+        let Self { control, link, output, limit: timer, .. } = self;
+        timer.set(limit);
         let answer = tokio::select! {
             biased;
             () = stop.notified() => return Err(InitFailure::Platform(InvokeError::ShuttingDown)),
@@ -130,8 +144,8 @@ impl Process {
                     _ => InitAnswer::Failed(FunctionFault::Exited(exit)),
                 }
             }
-            () = tokio::time::sleep(limit) => return Err(InitFailure::TimedOut),
-            () = output.pump() => return Err(InitFailure::TimedOut),
+            () = timer.elapsed() => return Err(InitFailure::TimedOut),
+            () = output.pump_and_flush() => return Err(InitFailure::TimedOut),
         };
         output.drain();
         match answer {
@@ -148,7 +162,8 @@ impl Process {
         limit: Duration,
         stop: &Notify,
     ) -> Result<FunctionAnswer, InvokeEnd> {
-        let Self { control, link, output, .. } = self;
+        let Self { control, link, output, limit: timer, .. } = self;
+        timer.set(limit);
         let answer = link.invoke(invocation, deadline_ms);
         tokio::pin!(answer);
         tokio::select! {
@@ -161,8 +176,8 @@ impl Process {
                 Ok(Err(fault @ FunctionFault::Reported { .. })) => Ok(Err(fault)),
                 _ => Err(InvokeEnd::Exited(exit)),
             },
-            () = tokio::time::sleep(limit) => Err(InvokeEnd::TimedOut),
-            () = output.pump() => Err(InvokeEnd::TimedOut),
+            () = timer.elapsed() => Err(InvokeEnd::TimedOut),
+            () = output.pump_and_flush() => Err(InvokeEnd::TimedOut),
         }
     }
 

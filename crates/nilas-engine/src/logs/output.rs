@@ -1,5 +1,6 @@
 //! The read ends of an environment's two pipes.
 
+use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,15 +9,27 @@ use std::time::Duration;
 use tokio::net::unix::pipe::Receiver;
 
 use super::journal::Journal;
+use crate::timer::Timer;
 
 /// A pipe holds at most this much unless the function enlarged it; nobody waits for more at an answer.
 const DRAIN_BYTES_MAX: usize = 1_048_576;
 const READ_BYTES: usize = 16 * 1_024;
 const FLUSH_AFTER: Duration = Duration::from_millis(50);
 
+thread_local! {
+    /// Of the thread, not of the environment, and never cleared: most reads find nothing.
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
 /// Reads what the function writes, all the time, so that it never blocks on its output.
 #[derive(Debug)]
 pub(crate) struct Output {
+    pipes: Pipes,
+    flush: Timer,
+}
+
+#[derive(Debug)]
+struct Pipes {
     output: Receiver,
     telemetry: Receiver,
     journal: Arc<Mutex<Journal>>,
@@ -43,25 +56,42 @@ impl Output {
         journal: Arc<Mutex<Journal>>,
     ) -> io::Result<Self> {
         lock(&journal).new_process();
-        Ok(Self {
-            output: Receiver::from_owned_fd(output)?,
-            telemetry: Receiver::from_owned_fd(telemetry)?,
-            journal,
-        })
+        let output = Receiver::from_owned_fd(output)?;
+        let telemetry = Receiver::from_owned_fd(telemetry)?;
+        Ok(Self { pipes: Pipes { output, telemetry, journal }, flush: Timer::new() })
     }
 
     /// Moves output into the journal for ever.
     pub(crate) async fn pump(&self) {
-        tokio::join!(
-            self.pump_one(Pipe::Output),
-            self.pump_one(Pipe::Telemetry),
-            self.flush_later()
-        );
-        std::future::pending::<()>().await;
+        self.pipes.pump().await;
+    }
+
+    /// The same while an invocation runs, whose START should not stay unseen until its END if it is silent.
+    pub(crate) async fn pump_and_flush(&mut self) {
+        let Self { pipes, flush } = self;
+        flush.set(FLUSH_AFTER);
+        let flush_later = async {
+            flush.elapsed().await;
+            lock(&pipes.journal).flush();
+        };
+        tokio::join!(pipes.pump(), flush_later);
     }
 
     /// Takes what is in the pipes now, without waiting.
     pub(crate) fn drain(&self) {
+        self.pipes.drain();
+    }
+}
+
+// === impl Pipes ===
+
+impl Pipes {
+    async fn pump(&self) {
+        tokio::join!(self.pump_one(Pipe::Output), self.pump_one(Pipe::Telemetry));
+        std::future::pending::<()>().await;
+    }
+
+    fn drain(&self) {
         // Straight from the kernel: the reactor may not have heard yet of what was written before the answer.
         for pipe in [Pipe::Output, Pipe::Telemetry] {
             let receiver = self.receiver(pipe);
@@ -73,12 +103,6 @@ impl Output {
                 left = left.saturating_sub(READ_BYTES);
             }
         }
-    }
-
-    /// START of a silent invocation should not stay unseen until its END.
-    async fn flush_later(&self) {
-        tokio::time::sleep(FLUSH_AFTER).await;
-        lock(&self.journal).flush();
     }
 
     async fn pump_one(&self, pipe: Pipe) {
@@ -100,22 +124,23 @@ impl Output {
 
     /// One read, and its bytes into the journal under the same lock, so that order is kept.
     fn read_once(&self, pipe: Pipe, read: &dyn Fn(&mut [u8]) -> io::Result<usize>) -> Round {
-        let mut buffer = [0; READ_BYTES];
-        let mut journal = lock(&self.journal);
-        match (read(&mut buffer), pipe) {
-            (Ok(0), _) => Round::Closed,
-            (Ok(read), Pipe::Output) => {
-                journal.take_output(&buffer[..read]);
-                Round::More
+        SCRATCH.with_borrow_mut(|buffer| {
+            let mut journal = lock(&self.journal);
+            match (read(buffer), pipe) {
+                (Ok(0), _) => Round::Closed,
+                (Ok(read), Pipe::Output) => {
+                    journal.take_output(&buffer[..read]);
+                    Round::More
+                }
+                (Ok(read), Pipe::Telemetry) => {
+                    journal.take_telemetry(&buffer[..read]);
+                    Round::More
+                }
+                (Err(error), _) if error.kind() == ErrorKind::WouldBlock => Round::Empty,
+                (Err(error), _) if error.kind() == ErrorKind::Interrupted => Round::More,
+                (Err(_), _) => Round::Closed,
             }
-            (Ok(read), Pipe::Telemetry) => {
-                journal.take_telemetry(&buffer[..read]);
-                Round::More
-            }
-            (Err(error), _) if error.kind() == ErrorKind::WouldBlock => Round::Empty,
-            (Err(error), _) if error.kind() == ErrorKind::Interrupted => Round::More,
-            (Err(_), _) => Round::Closed,
-        }
+        })
     }
 
     fn receiver(&self, pipe: Pipe) -> &Receiver {
