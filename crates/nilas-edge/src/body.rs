@@ -1,12 +1,15 @@
 //! Takes in request bodies, within limits: of one body, of all bodies together, of a client's silence.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderMap};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Frame, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -107,8 +110,9 @@ pub(crate) async fn read(
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     let mut total = 0;
-    loop {
-        let frame = timeout(silence_max, body.frame()).await.map_err(|_| BodyError::Silent)?;
+    // What says its length ends with its last byte: nothing is waited for then.
+    while !body.is_end_stream() {
+        let frame = frame(body, silence_max).await?;
         let Some(frame) = frame.transpose().map_err(|source| BodyError::Broken { source })? else {
             break;
         };
@@ -130,6 +134,30 @@ pub(crate) async fn read(
     }
     let bytes = if rest.is_empty() { first } else { rest.freeze() };
     Ok(Buffered { bytes, held })
+}
+
+/// The next piece of a body, or its end.
+///
+/// hyper reads of a body only what it has been asked for. So the first asking is without a limit on time, and the second
+/// comes right after hyper has looked: a body that came with its head needs no timer, which costs more than reading it.
+async fn frame(
+    body: &mut Incoming,
+    silence_max: Duration,
+) -> Result<Option<Result<Frame<Bytes>, hyper::Error>>, BodyError> {
+    let mut asked = false;
+    let at_once = poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {
+        Poll::Ready(frame) => Poll::Ready(Some(frame)),
+        Poll::Pending if asked => Poll::Ready(None),
+        Poll::Pending => {
+            asked = true;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    });
+    match at_once.await {
+        Some(frame) => Ok(frame),
+        None => timeout(silence_max, body.frame()).await.map_err(|_| BodyError::Silent),
+    }
 }
 
 /// Throws the rest of a body away: a connection closed on a client that still writes makes it lose the answer.
