@@ -65,10 +65,12 @@ impl Services {
             (Some(fault), _) => encode_fault(service.protocol(), &fault, &request.request_id),
             (None, Service::Lambda) => self.lambda.handle(auth, &request).await,
             (None, Service::Logs) => {
-                logs::handle(&self.logs, self.clock.as_ref(), auth, &request).await
+                Box::pin(logs::handle(&self.logs, self.clock.as_ref(), auth, &request)).await
             }
             (None, Service::Sts) => sts::handle(auth, &request),
-            (None, Service::S3) => s3::handle(&self.lambda, &self.blobs, auth, &request).await,
+            (None, Service::S3) => {
+                Box::pin(s3::handle(&self.lambda, &self.blobs, auth, &request)).await
+            }
         };
         response.set_header("x-amzn-requestid", &request.request_id.to_string());
         response

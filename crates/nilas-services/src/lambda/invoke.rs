@@ -59,9 +59,12 @@ pub(crate) async fn invoke(
         want_log_tail: input.want_log_tail,
     };
     let outcome = match lambda.engine.invoke(&snapshot, invocation.clone()).await {
-        Err(InvokeError::StartFailed { .. }) if is_repaired(lambda, &snapshot).await? => {
-            let snapshot = ready_snapshot(lambda, target, draw, &not_found).await?;
-            lambda.engine.invoke(&snapshot, invocation).await?
+        // Boxed: what hardly ever happens shall not make every invocation's future larger.
+        Err(InvokeError::StartFailed { .. })
+            if Box::pin(is_repaired(lambda, &snapshot)).await? =>
+        {
+            let snapshot = Box::pin(ready_snapshot(lambda, target, draw, &not_found)).await?;
+            Box::pin(lambda.engine.invoke(&snapshot, invocation)).await?
         }
         outcome => outcome?,
     };

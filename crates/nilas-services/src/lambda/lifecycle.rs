@@ -163,7 +163,7 @@ pub(crate) async fn ready_snapshot(
         return Ok(snapshot);
     }
     let mut changes = lambda.functions.changes();
-    let wait = async {
+    let wait = Box::pin(async {
         loop {
             if let Some(snapshot) = look(lambda, target, draw, &not_found)? {
                 return Ok(snapshot);
@@ -172,7 +172,7 @@ pub(crate) async fn ready_snapshot(
                 return Err(LambdaError::WrongState("Pending"));
             }
         }
-    };
+    });
     let waited = tokio::time::timeout(Duration::from_millis(INVOKE_PENDING_MS_MAX), wait).await;
     waited.unwrap_or(Err(LambdaError::WrongState("Pending")))
 }

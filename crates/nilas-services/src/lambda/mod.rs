@@ -173,6 +173,19 @@ impl Lambda {
     ) -> Result<ApiResponse, LambdaError> {
         match operation {
             Operation::Invoke { name } => invoke::invoke(self, auth, request, &name).await,
+            // Boxed, for the future of an invocation, which is moved several times, is as large as its largest branch.
+            operation => Box::pin(self.run_control(auth, request, operation)).await,
+        }
+    }
+
+    async fn run_control(
+        self: &Arc<Self>,
+        auth: &AuthContext,
+        request: &ApiRequest,
+        operation: Operation<'_>,
+    ) -> Result<ApiResponse, LambdaError> {
+        match operation {
+            Operation::Invoke { name } => invoke::invoke(self, auth, request, &name).await,
             Operation::CreateFunction => create::function_create(self, auth, request).await,
             Operation::ListFunctions => list::function_list(self, auth, request),
             Operation::GetFunction { name } => read::function_get(self, auth, request, &name),
