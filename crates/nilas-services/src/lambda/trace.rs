@@ -14,7 +14,8 @@ pub(crate) fn header(caller: Option<&str>, request_id: RequestId, now_ms: u64) -
     let field = |name: &str| {
         caller.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
     };
-    let hex: String = request_id.to_string().chars().filter(char::is_ascii_hexdigit).collect();
+    let mut hex = request_id.to_string();
+    hex.retain(|c| c != '-');
     let root = match field("Root").filter(|root| is_root(root)) {
         Some(root) => root.to_owned(),
         None => format!("1-{:08x}-{}", now_ms / 1_000, &hex[..24]),
