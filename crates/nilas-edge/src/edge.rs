@@ -12,6 +12,7 @@ use http::{Method, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use nilas_model::{AccountId, AuthContext, Clock, Origin, RequestId, limits};
+use nilas_services::aside;
 use nilas_wire::sigv4::{Parts, Verified, Verifier};
 use nilas_wire::{ApiRequest, ApiResponse, Fault, Protocol, Service, SigError, encode_fault};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -257,7 +258,8 @@ impl<B: Backend> Inner<B> {
         let read = body::read(body, parts.headers, limit, self.silence_max(), room).await;
         let Buffered { bytes, held } =
             read.map_err(|error| Refusal { protocol, fault: body_fault(&error, service, parts) })?;
-        let (auth, verified) = authenticator.finish(pending, parts, bytes).map_err(refuse)?;
+        let verified = aside(bytes.len(), || authenticator.finish(pending, parts, bytes));
+        let (auth, verified) = verified.map_err(refuse)?;
         Ok(Admitted { service, auth, verified, held })
     }
 

@@ -5,11 +5,13 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod aside;
 pub mod lambda;
 mod logs;
 mod s3;
 mod services;
 mod sts;
 
+pub use aside::aside;
 pub use nilas_wire::Service;
 pub use services::{Services, ServicesConfig};

@@ -16,6 +16,7 @@ use super::lifecycle::{is_repaired, ready_snapshot};
 use super::target::{self, Target};
 use super::validation::Violations;
 use super::{Lambda, payload, trace};
+use crate::aside;
 
 pub(crate) async fn invoke(
     lambda: &Lambda,
@@ -108,7 +109,7 @@ impl Input {
                 Some("DryRun") => Kind::DryRun,
                 _ => Kind::RequestResponse,
             },
-            payload: check_payload(&request.body)?,
+            payload: aside(bytes, || check_payload(&request.body))?,
             client_context: client_context(request)?,
             want_log_tail: log_type == Some("Tail"),
         })

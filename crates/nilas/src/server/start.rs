@@ -61,6 +61,7 @@ pub(crate) fn serve(cx: &Context) -> Result<ExitCode, Failure> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .worker_threads(workers())
         .thread_name("nilas:worker")
         .build()?;
     let done = runtime.block_on(run(cx, lock, listener, sandbox.clone(), runtimes));
@@ -166,6 +167,12 @@ fn announce(cx: &Context, address: SocketAddr, origin: Origin) {
     let data_dir = cx.config.data_dir.display();
     let start_ms = u64::try_from(cx.began.elapsed().as_millis()).unwrap_or(u64::MAX);
     info!(%address, %data_dir, start_ms, version = env!("CARGO_PKG_VERSION"), "ready");
+}
+
+/// One worker for two CPUs: the others are for what the functions do, which takes as long as what we do for them. And
+/// workers that find nothing to do wake each other in vain, at each request and each answer.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cpus| cpus.get().div_ceil(2))
 }
 
 fn origin_of(listen: SocketAddr) -> Origin {
