@@ -3,7 +3,9 @@
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::{Value, json};
 
-#[tokio::main]
+// One thread: an environment serves one invocation at a time, and on more threads a runtime of this kind hands it from
+// one to the next a dozen times.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(hello)).await
 }
