@@ -19,14 +19,23 @@ struct Plan {
     warm_requests: usize,
     throughput_for: Duration,
     cold_functions: usize,
+    starts: usize,
 }
 
-const FULL: Plan =
-    Plan { warm_requests: 5_000, throughput_for: Duration::from_secs(8), cold_functions: 50 };
+const FULL: Plan = Plan {
+    warm_requests: 5_000,
+    throughput_for: Duration::from_secs(8),
+    cold_functions: 50,
+    starts: 20,
+};
+const QUICK: Plan = Plan {
+    warm_requests: 500,
+    throughput_for: Duration::from_secs(2),
+    cold_functions: 6,
+    starts: 5,
+};
 /// After this the server has looked for runtimes and booted what it keeps ready.
 const SETTLED: Duration = Duration::from_secs(3);
-const QUICK: Plan =
-    Plan { warm_requests: 500, throughput_for: Duration::from_secs(2), cold_functions: 6 };
 
 /// One figure of nilas beside the same figure of the bare peer.
 struct Row {
@@ -39,16 +48,19 @@ struct Row {
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<String, String> {
     let plan = if arguments.iter().any(|a| a == "--quick") { &QUICK } else { &FULL };
     build(root)?;
+    let ready = ready(plan, root)?;
     let bare = BareNode::start()?;
     let nilas = Nilas::start(root)?;
-    let rows = measure(plan, &nilas, &bare)?;
+    let what = "ready after start, p50";
+    let mut rows = vec![Row { what, nilas: ready.p50_ms(), bare: None, unit: "ms" }];
+    rows.extend(measure(plan, &nilas, &bare)?);
     let json = arguments.iter().any(|a| a == "--json");
     Ok(if json { as_json(&rows) } else { as_table(&rows) })
 }
 
 fn build(root: &Path) -> Result<(), String> {
     let built = Command::new("cargo")
-        .args(["build", "--release", "--quiet", "--package", "nilas"])
+        .args(["build", "--release", "--quiet", "--package", "nilas", "--package", "rust-hello"])
         .current_dir(root)
         .status();
     if built.is_ok_and(|status| status.success()) {
@@ -80,35 +92,46 @@ fn measure(plan: &Plan, nilas: &Nilas, bare: &BareNode) -> Result<Vec<Row>, Stri
         unit: "MiB",
     });
 
-    let ours = nilas.warm_request()?;
-    let theirs = bare.request();
-    let warm = |load: &Load| load::sequential(load, plan.warm_requests);
-    let (a, b) = (warm(&ours)?, warm(&theirs)?);
-    rows.push(Row {
-        what: "warm invoke, 1 connection, p50",
-        nilas: a.p50_ms(),
-        bare: Some(b.p50_ms()),
-        unit: "ms",
-    });
-    rows.push(Row {
-        what: "warm invoke, 1 connection, p99",
-        nilas: a.p99_ms(),
-        bare: Some(b.p99_ms()),
-        unit: "ms",
-    });
-    for (what, connections) in
-        [("warm invoke, 1 connection", 1), ("warm invoke, 16 connections", 16)]
-    {
+    rows.extend(warm(plan, nilas, bare)?);
+    Ok(rows)
+}
+
+/// Invocations of functions whose environments are there: on our Node runtime, and on one that a function brings along.
+fn warm(plan: &Plan, nilas: &Nilas, bare: &BareNode) -> Result<Vec<Row>, String> {
+    let node = nilas.warm_request()?;
+    let custom = nilas.custom_request()?;
+    let peer = bare.request();
+    let latencies = |load: &Load| load::sequential(load, plan.warm_requests);
+    let (ours, theirs, customs) = (latencies(&node)?, latencies(&peer)?, latencies(&custom)?);
+    let ms = |what, nilas, bare| Row { what, nilas, bare: Some(bare), unit: "ms" };
+    let mut rows = vec![
+        ms("warm invoke, 1 connection, p50", ours.p50_ms(), theirs.p50_ms()),
+        ms("warm invoke, 1 connection, p99", ours.p99_ms(), theirs.p99_ms()),
+        ms("warm invoke, Rust, 1 connection, p50", customs.p50_ms(), theirs.p50_ms()),
+    ];
+    for (what, custom_what, connections) in [
+        ("warm invoke, 1 connection", "warm invoke, Rust, 1 connection", 1),
+        ("warm invoke, 16 connections", "warm invoke, Rust, 16 connections", 16),
+    ] {
         let rate = |load: &Load| load::throughput(load, connections, plan.throughput_for);
-        rate(&ours)?; // Starts as many environments as connections, so that the measured run meets warm ones only.
-        rows.push(Row {
-            what,
-            nilas: rate(&ours)?,
-            bare: Some(rate(&theirs)?),
-            unit: "requests/s",
-        });
+        // First unmeasured: starts as many environments as connections, so that the measured run meets warm ones only.
+        rate(&node)?;
+        rate(&custom)?;
+        let (ours, theirs, customs) = (rate(&node)?, rate(&peer)?, rate(&custom)?);
+        let unit = "requests/s";
+        rows.push(Row { what, nilas: ours, bare: Some(theirs), unit });
+        rows.push(Row { what: custom_what, nilas: customs, bare: Some(theirs), unit });
     }
     Ok(rows)
+}
+
+/// Starts of the server until it is ready, one after the other.
+fn ready(plan: &Plan, root: &Path) -> Result<Latencies, String> {
+    let mut latencies = Latencies::default();
+    for _ in 0..plan.starts {
+        latencies.push(Nilas::ready_after(root)?);
+    }
+    Ok(latencies)
 }
 
 /// Cold starts of functions and starts of a bare Node, in turn, once the server has nothing else to do.

@@ -35,7 +35,7 @@ impl Server {
             if began.elapsed() > READY_WITHIN {
                 return Err(format!("{command:?} did not listen on {address}"));
             }
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(1));
         }
         Ok(server)
     }
@@ -88,19 +88,29 @@ impl BareNode {
 pub(crate) struct Nilas {
     server: Server,
     data_dir: PathBuf,
+    /// `examples/rust-hello`.
+    custom_runtime: PathBuf,
 }
 
 impl Nilas {
     pub(crate) fn start(root: &Path) -> Result<Self, String> {
-        let address = free_address()?;
         let data_dir = std::env::temp_dir().join(format!("nilas-bench-{}", std::process::id()));
-        let log = fs::File::create(data_dir.with_extension("log")).map_err(|e| e.to_string())?;
-        let mut command = Command::new(root.join("target/release/nilas"));
-        command
-            .args(["serve", "--listen", &address.to_string(), "--data-dir"])
-            .arg(&data_dir)
-            .stderr(log);
-        Ok(Self { server: Server::start(&mut command, address)?, data_dir })
+        let release = root.join("target/release");
+        let server = serve(&release.join("nilas"), &data_dir)?;
+        Ok(Self { server, data_dir, custom_runtime: release.join("rust-hello") })
+    }
+
+    /// From the start of `nilas serve` on a new data directory until it says on `/health` that it is well.
+    pub(crate) fn ready_after(root: &Path) -> Result<Duration, String> {
+        let data_dir = std::env::temp_dir().join(format!("nilas-ready-{}", std::process::id()));
+        let began = Instant::now();
+        let mut server = serve(&root.join("target/release/nilas"), &data_dir)?;
+        let request = format!("GET /health HTTP/1.1\r\nhost: {}\r\n\r\n", server.address);
+        Connection::open(server.address)?.call(request.as_bytes())?;
+        let took = began.elapsed();
+        server.stop();
+        remove(&data_dir);
+        Ok(took)
     }
 
     /// Creates as many functions, all alike; the first invocation of each is a cold start.
@@ -120,11 +130,24 @@ impl Nilas {
         Ok(took)
     }
 
+    /// Of a function on nilas's own Node runtime.
     pub(crate) fn warm_request(&self) -> Result<Load, String> {
         let mut connection = Connection::open(self.server.address)?;
         self.create(&mut connection, "warm")?;
         let load = self.invocation("warm")?;
         expect_hello(connection.call(&load.request)?)?;
+        Ok(load)
+    }
+
+    /// Of a function that brings its runtime along, which talks to the Runtime API over HTTP.
+    pub(crate) fn custom_request(&self) -> Result<Load, String> {
+        let mut connection = Connection::open(self.server.address)?;
+        let bootstrap = fs::read(&self.custom_runtime)
+            .map_err(|e| format!("{}: {e}", self.custom_runtime.display()))?;
+        let code = package("bootstrap", &bootstrap)?;
+        self.create_of(&mut connection, "custom", "provided.al2023", &code)?;
+        let load = self.invocation("custom")?;
+        connection.call(&load.request)?;
         Ok(load)
     }
 
@@ -148,9 +171,21 @@ impl Nilas {
     }
 
     fn create(&self, connection: &mut Connection, name: &str) -> Result<(), String> {
+        let source = format!("exports.handler = async () => ({BODY})");
+        let code = package("index.js", source.as_bytes())?;
+        self.create_of(connection, name, "nodejs20.x", &code)
+    }
+
+    fn create_of(
+        &self,
+        connection: &mut Connection,
+        name: &str,
+        runtime: &str,
+        code: &[u8],
+    ) -> Result<(), String> {
         let body = json!({
-            "FunctionName": name, "Runtime": "nodejs20.x", "Handler": "index.handler",
-            "Role": "arn:aws:iam::000000000000:role/bench", "Code": {"ZipFile": base64(&package()?)},
+            "FunctionName": name, "Runtime": runtime, "Handler": "index.handler",
+            "Role": "arn:aws:iam::000000000000:role/bench", "Code": {"ZipFile": base64(code)},
         });
         let request = self.signed("/2015-03-31/functions", body.to_string().as_bytes())?;
         connection.call(&request).map(|_| ())
@@ -188,9 +223,25 @@ impl Nilas {
 impl Drop for Nilas {
     fn drop(&mut self) {
         self.server.stop();
-        fs::remove_dir_all(&self.data_dir).ok();
-        fs::remove_file(self.data_dir.with_extension("log")).ok();
+        remove(&self.data_dir);
     }
+}
+
+fn serve(binary: &Path, data_dir: &Path) -> Result<Server, String> {
+    let address = free_address()?;
+    let log = fs::File::create(data_dir.with_extension("log")).map_err(|e| e.to_string())?;
+    let mut command = Command::new(binary);
+    command
+        .args(["serve", "--listen", &address.to_string(), "--data-dir"])
+        .arg(data_dir)
+        .stderr(log);
+    Server::start(&mut command, address)
+}
+
+/// The data directory and the log beside it.
+fn remove(data_dir: &Path) {
+    fs::remove_dir_all(data_dir).ok();
+    fs::remove_file(data_dir.with_extension("log")).ok();
 }
 
 fn expect_hello(answer: &[u8]) -> Result<(), String> {
@@ -206,12 +257,11 @@ fn free_address() -> Result<SocketAddr, String> {
     listener.local_addr().map_err(|e| e.to_string())
 }
 
-fn package() -> Result<Vec<u8>, String> {
+fn package(file: &str, content: &[u8]) -> Result<Vec<u8>, String> {
     let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    let options = zip::write::SimpleFileOptions::default();
-    writer.start_file("index.js", options).map_err(|e| e.to_string())?;
-    let source = format!("exports.handler = async () => ({BODY})");
-    writer.write_all(source.as_bytes()).map_err(|e| e.to_string())?;
+    let options = zip::write::SimpleFileOptions::default().unix_permissions(0o755);
+    writer.start_file(file, options).map_err(|e| e.to_string())?;
+    writer.write_all(content).map_err(|e| e.to_string())?;
     writer.finish().map(Cursor::into_inner).map_err(|e| e.to_string())
 }
 
