@@ -176,15 +176,13 @@ pub(crate) fn alias_list(
     v.finish()?;
     let target = target::resolve(auth, "ListAliases", name, None)?;
     let function = get_function(lambda, &target)?;
-    let after = page.after()?;
     let aliases = function.record.aliases.iter();
-    let wanted = aliases.filter(|(name, alias)| {
-        after.as_ref().is_none_or(|after| *name > after)
-            && version.as_ref().is_none_or(|version| alias.version().to_string() == **version)
+    let wanted = aliases.filter(|(_, alias)| {
+        version.as_ref().is_none_or(|version| alias.version().to_string() == **version)
     });
     let items = wanted
         .map(|(name, alias)| (name.clone(), AliasConfiguration::new(&function.id, name, alias)));
-    let (aliases, next_marker) = page.cut(items.collect());
+    let (aliases, next_marker) = page.of(items)?;
     body::answer(StatusCode::OK, &ListOutput { aliases, next_marker })
 }
 

@@ -41,7 +41,6 @@ pub(crate) fn function_list(
     v.one_of("functionVersion", function_version.as_deref(), &["ALL"]);
     let page = Page::decode(&mut v, request)?;
     v.finish()?;
-    let after = page.after()?;
     // Replicas of Lambda@Edge functions do not exist here: a master in another region has none.
     let foreign =
         master_region.is_some_and(|region| region != "ALL" && region != auth.region.as_str());
@@ -55,18 +54,17 @@ pub(crate) fn function_list(
             let arn = if every_version { id.version_arn(version) } else { id.arn(None) };
             // NUL sorts before every character of a name, as the shorter of two names does.
             let position = format!("{}\0{:020}", id.name.as_str(), number(version));
-            if after.as_ref().is_none_or(|after| &position > after) {
-                items.push((
-                    position,
-                    FunctionConfiguration::new(id, version, record, &arn).in_list(),
-                ));
-            }
+            items.push((position, (id, version, record, arn)));
             if !every_version {
                 break;
             }
         }
     }
-    let (functions, next_marker) = page.cut(items);
+    let (page, next_marker) = page.of(items.into_iter())?;
+    let configurations = page.iter().map(|(id, version, record, arn)| {
+        FunctionConfiguration::new(id, *version, record, arn).in_list()
+    });
+    let functions = configurations.collect();
     body::answer(StatusCode::OK, &ListFunctionsOutput { functions, next_marker })
 }
 
@@ -82,15 +80,12 @@ pub(crate) fn version_list(
     v.finish()?;
     let target = target::resolve(auth, "ListVersionsByFunction", name, None)?;
     let function = lambda.functions.get(&target.id).ok_or_else(|| target.not_found())?;
-    let after = page.after()?;
     let items = function.versions().map(|(version, record)| {
         let arn = function.id.version_arn(version);
         let item = FunctionConfiguration::new(&function.id, version, record, &arn).in_list();
         (format!("{:020}", number(version)), item)
     });
-    let items =
-        items.filter(|(position, _)| after.as_ref().is_none_or(|after| position > after)).collect();
-    let (versions, next_marker) = page.cut(items);
+    let (versions, next_marker) = page.of(items)?;
     body::answer(StatusCode::OK, &ListVersionsOutput { versions, next_marker })
 }
 
@@ -130,18 +125,26 @@ impl Page {
         })
     }
 
-    /// The position of the last item of the page before.
-    pub(crate) fn after(&self) -> Result<Option<String>, LambdaError> {
-        let Some(marker) = &self.marker else { return Ok(None) };
-        let position = BASE64.decode(marker).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        position.map(Some).ok_or_else(|| LambdaError::invalid("The pagination token is invalid."))
-    }
-
-    pub(crate) fn cut<T>(&self, mut items: Vec<(String, T)>) -> (Vec<T>, Option<String>) {
+    /// This page of `items`, which are in the order of their positions, and the marker of the next one.
+    pub(crate) fn of<T>(
+        &self,
+        items: impl Iterator<Item = (String, T)>,
+    ) -> Result<(Vec<T>, Option<String>), LambdaError> {
+        let after = self.after()?;
+        let rest =
+            items.filter(|(position, _)| after.as_ref().is_none_or(|after| position > after));
+        let mut items: Vec<(String, T)> = rest.collect();
         let more = items.len() > self.items_max;
         items.truncate(self.items_max);
         let marker = items.last().filter(|_| more).map(|(position, _)| BASE64.encode(position));
-        (items.into_iter().map(|(_, item)| item).collect(), marker)
+        Ok((items.into_iter().map(|(_, item)| item).collect(), marker))
+    }
+
+    /// The position of the last item of the page before.
+    fn after(&self) -> Result<Option<String>, LambdaError> {
+        let Some(marker) = &self.marker else { return Ok(None) };
+        let position = BASE64.decode(marker).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        position.map(Some).ok_or_else(|| LambdaError::invalid("The pagination token is invalid."))
     }
 }
 

@@ -50,10 +50,20 @@ pub use runtimes::{
     InstalledRuntime, RuntimeCatalog, RuntimeError, RuntimeSearch, RuntimesConfig, SearchPaths,
 };
 
+use alias::{alias_create, alias_delete, alias_get, alias_list, alias_update};
+use code::function_update_code;
+use concurrency::{concurrency_delete, concurrency_get, concurrency_put};
+use configure::function_update_configuration;
+use create::function_create;
+use delete::function_delete;
 use error::LambdaError;
 use functions::Functions;
 use garbage::Garbage;
+use list::{function_list, version_list};
 use package_dirs::PackageDirs;
+use provisioned::{provisioned_delete, provisioned_get, provisioned_list, provisioned_put};
+use publish::version_publish;
+use read::{function_get, function_get_configuration};
 pub(crate) use router::Operation;
 
 /// Everything the operations work on.
@@ -173,74 +183,60 @@ impl Lambda {
     ) -> Result<ApiResponse, LambdaError> {
         match operation {
             Operation::Invoke { name } => invoke::invoke(self, auth, request, &name).await,
-            // Boxed, for the future of an invocation, which is moved several times, is as large as its largest branch.
-            operation => Box::pin(self.run_control(auth, request, operation)).await,
-        }
-    }
-
-    async fn run_control(
-        self: &Arc<Self>,
-        auth: &AuthContext,
-        request: &ApiRequest,
-        operation: Operation<'_>,
-    ) -> Result<ApiResponse, LambdaError> {
-        match operation {
-            Operation::Invoke { name } => invoke::invoke(self, auth, request, &name).await,
-            Operation::CreateFunction => create::function_create(self, auth, request).await,
-            Operation::ListFunctions => list::function_list(self, auth, request),
-            Operation::GetFunction { name } => read::function_get(self, auth, request, &name),
+            // The others boxed: an invocation's future, which is moved several times, is as large as the largest of them.
+            Operation::CreateFunction => Box::pin(function_create(self, auth, request)).await,
+            Operation::ListFunctions => function_list(self, auth, request),
+            Operation::GetFunction { name } => function_get(self, auth, request, &name),
             Operation::DeleteFunction { name } => {
-                delete::function_delete(self, auth, request, &name).await
+                Box::pin(function_delete(self, auth, request, &name)).await
             }
             Operation::UpdateFunctionCode { name } => {
-                code::function_update_code(self, auth, request, &name).await
+                Box::pin(function_update_code(self, auth, request, &name)).await
             }
             Operation::GetFunctionConfiguration { name } => {
-                read::function_get_configuration(self, auth, request, &name)
+                function_get_configuration(self, auth, request, &name)
             }
             Operation::UpdateFunctionConfiguration { name } => {
-                configure::function_update_configuration(self, auth, request, &name).await
+                Box::pin(function_update_configuration(self, auth, request, &name)).await
             }
             Operation::PublishVersion { name } => {
-                publish::version_publish(self, auth, request, &name).await
+                Box::pin(version_publish(self, auth, request, &name)).await
             }
-            Operation::ListVersionsByFunction { name } => {
-                list::version_list(self, auth, request, &name)
-            }
+            Operation::ListVersionsByFunction { name } => version_list(self, auth, request, &name),
             Operation::CreateAlias { name } => {
-                alias::alias_create(self, auth, request, &name).await
+                Box::pin(alias_create(self, auth, request, &name)).await
             }
-            Operation::ListAliases { name } => alias::alias_list(self, auth, request, &name),
-            Operation::GetAlias { name, alias } => alias::alias_get(self, auth, &name, &alias),
+            Operation::ListAliases { name } => alias_list(self, auth, request, &name),
+            Operation::GetAlias { name, alias } => alias_get(self, auth, &name, &alias),
             Operation::UpdateAlias { name, alias } => {
-                alias::alias_update(self, auth, request, &name, &alias).await
+                Box::pin(alias_update(self, auth, request, &name, &alias)).await
             }
             Operation::DeleteAlias { name, alias } => {
-                alias::alias_delete(self, auth, &name, &alias).await
+                Box::pin(alias_delete(self, auth, &name, &alias)).await
             }
             Operation::PutFunctionConcurrency { name } => {
-                concurrency::concurrency_put(self, auth, request, &name).await
+                Box::pin(concurrency_put(self, auth, request, &name)).await
             }
-            Operation::GetFunctionConcurrency { name } => {
-                concurrency::concurrency_get(self, auth, &name)
-            }
+            Operation::GetFunctionConcurrency { name } => concurrency_get(self, auth, &name),
             Operation::DeleteFunctionConcurrency { name } => {
-                concurrency::concurrency_delete(self, auth, &name).await
+                Box::pin(concurrency_delete(self, auth, &name)).await
             }
             Operation::PutProvisionedConcurrencyConfig { name } => {
-                provisioned::provisioned_put(self, auth, request, &name).await
+                Box::pin(provisioned_put(self, auth, request, &name)).await
             }
             Operation::GetProvisionedConcurrencyConfig { name } => {
-                provisioned::provisioned_get(self, auth, request, &name)
+                provisioned_get(self, auth, request, &name)
             }
             Operation::ListProvisionedConcurrencyConfigs { name } => {
-                provisioned::provisioned_list(self, auth, request, &name)
+                provisioned_list(self, auth, request, &name)
             }
             Operation::DeleteProvisionedConcurrencyConfig { name } => {
-                provisioned::provisioned_delete(self, auth, request, &name).await
+                Box::pin(provisioned_delete(self, auth, request, &name)).await
             }
-            Operation::TagResource { arn } => tags::tag(self, auth, request, &arn).await,
-            Operation::UntagResource { arn } => tags::untag(self, auth, request, &arn).await,
+            Operation::TagResource { arn } => Box::pin(tags::tag(self, auth, request, &arn)).await,
+            Operation::UntagResource { arn } => {
+                Box::pin(tags::untag(self, auth, request, &arn)).await
+            }
             Operation::ListTags { arn } => tags::list(self, auth, &arn),
             Operation::GetAccountSettings => account::settings_get(self, auth),
             Operation::NotImplemented(operation) => Err(LambdaError::NotImplemented(format!(

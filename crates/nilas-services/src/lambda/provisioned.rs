@@ -20,6 +20,12 @@ use super::{Lambda, alias, body, patterns};
 
 /// `MaxItems` at most.
 const LIST_ITEMS_MAX: u32 = 50;
+/// Of `$LATEST`, when it or an alias of it is to be provisioned.
+const UNPUBLISHED: &str =
+    "Provisioned Concurrency Configs cannot be applied to unpublished function versions.";
+/// Of `$LATEST`, otherwise.
+const NOT_PUBLISHED: &str =
+    "The function resource provided must be an alias or a published version.";
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -61,9 +67,7 @@ pub(crate) async fn provisioned_put(
     let mut v = Violations::default();
     v.required("provisionedConcurrentExecutions", count.as_ref());
     v.range("provisionedConcurrentExecutions", count, 1, i32::MAX.unsigned_abs());
-    let unpublished =
-        "Provisioned Concurrency Configs cannot be applied to unpublished function versions.";
-    let target = decode(v, auth, "PutProvisionedConcurrencyConfig", request, name, unpublished)?;
+    let target = decode(v, auth, "PutProvisionedConcurrencyConfig", request, name, UNPUBLISHED)?;
     let count = count.and_then(|count| u32::try_from(count).ok()).unwrap_or(u32::MAX);
 
     let writer = lambda.functions.write().await;
@@ -124,16 +128,14 @@ pub(crate) fn provisioned_list(
     let target = target::resolve(auth, "ListProvisionedConcurrencyConfigs", name, None)?;
     let function = lambda.functions.get(&target.id);
     let function = function.ok_or_else(|| LambdaError::FunctionNotFound(target.id.arn(None)))?;
-    let after = page.after()?;
     let configs = function.record.provisioned.iter();
-    let configs =
-        configs.filter(|(qualifier, _)| after.as_ref().is_none_or(|after| *qualifier > after));
-    let items = configs.map(|(qualifier, config)| {
+    let (page, next_marker) = page.of(configs.map(|named| (named.0.clone(), named)))?;
+    let outputs = page.into_iter().map(|(qualifier, config)| {
         let arn = function.id.arn(Qualifier::parse(qualifier).ok());
         let output = ConfigOutput::of(lambda, &function, qualifier, config);
-        (qualifier.clone(), ConfigOutput { function_arn: Some(arn.to_string()), ..output })
+        ConfigOutput { function_arn: Some(arn.to_string()), ..output }
     });
-    let (provisioned_concurrency_configs, next_marker) = page.cut(items.collect());
+    let provisioned_concurrency_configs = outputs.collect();
     body::answer(StatusCode::OK, &ListOutput { provisioned_concurrency_configs, next_marker })
 }
 
@@ -166,9 +168,7 @@ pub(crate) fn check_alias(
     alias: &AliasRecord,
 ) -> Result<(), LambdaError> {
     let Some(number) = alias.published else {
-        return Err(LambdaError::invalid(
-            "Provisioned Concurrency Configs cannot be applied to unpublished function versions.",
-        ));
+        return Err(LambdaError::invalid(UNPUBLISHED));
     };
     let provisioned = &function.record.provisioned;
     let by_itself = provisioned.contains_key(&number.to_string());
@@ -181,9 +181,6 @@ pub(crate) fn check_alias(
 }
 
 // === impl ConfigOutput ===
-
-const NOT_PUBLISHED: &str =
-    "The function resource provided must be an alias or a published version.";
 
 impl ConfigOutput {
     /// What there is now. Busy environments count: AWS's figures are of what was allocated, not of what is free.
