@@ -292,7 +292,7 @@ fn build(spec: SandboxSpec, live: &Arc<AtomicUsize>) -> std::io::Result<(Started
         listeners: addresses,
         state,
     };
-    Ok((Started { control, channel, telemetry, output, listeners, forked: false }, process))
+    Ok((Started { control, channel, telemetry, output, listeners }, process))
 }
 
 /// A test that panicked while holding the lock has already failed; others may go on.

@@ -295,10 +295,9 @@ impl Link {
 
     fn heed(&self, event: Event, descriptors: Vec<OwnedFd>) {
         match event {
-            Event::Started { token, init_pid, forked, parts } => {
+            Event::Started { token, init_pid, parts } => {
                 let Some(starting) = self.state().starting.remove(&token) else { return };
                 let answer = self.take_over(token, &starting, init_pid, parts, descriptors);
-                let answer = answer.map(|started| Started { forked, ..started });
                 // Nobody waits any more: dropping the handle in the answer kills the sandbox.
                 drop(starting.answer.send(answer));
             }
@@ -364,7 +363,7 @@ impl Link {
         self.guard.add(&sandboxed);
         self.state().running.insert(token, Arc::clone(&sandboxed));
         let control = Arc::new(LinuxControl { sandboxed, guard: Arc::clone(&self.guard) });
-        Ok(Started { control, channel, telemetry, output, listeners, forked: false })
+        Ok(Started { control, channel, telemetry, output, listeners })
     }
 
     /// Without a spawner there are no sandboxes: the kernel has ended their first processes with it.

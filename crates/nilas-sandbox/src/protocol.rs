@@ -18,10 +18,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::finding::Finding;
 use crate::launch::SandboxConfig;
+use crate::order;
 use crate::spec::{Exit, Limits, ReadOnlyMount, SandboxSpec, Zygote};
 
 /// Largest message, bytes. Well under the kernel's default socket buffer of 212,992, which bounds a packet.
-pub(crate) const MESSAGE_BYTES_MAX: usize = 128 * 1024;
+pub(crate) const MESSAGE_BYTES_MAX: usize = order::PACKET_BYTES_MAX;
 /// Most listeners of one sandbox.
 pub(crate) const LISTENERS_MAX: usize = 16;
 /// Most mounted trees of one sandbox.
@@ -67,8 +68,6 @@ pub(crate) enum Event {
     Started {
         token: u64,
         init_pid: i32,
-        /// From the spec's zygote.
-        forked: bool,
         parts: Vec<Part>,
     },
     Failed {
@@ -135,7 +134,7 @@ pub(crate) enum Failure {
 pub(crate) enum Go {
     /// The id maps are written: ids mean something now.
     Mapped,
-    /// What this sandbox is for. Where the spawner has opened the mounts' sources, their trees come along.
+    /// What this sandbox is for. The trees of its mounts' sources come along.
     Fit(Outfit),
     /// The network is attached: the function may run.
     Run,

@@ -414,7 +414,6 @@ impl Spawner {
                 let event = Event::Started {
                     token,
                     init_pid: live.pid.as_raw_nonzero().get(),
-                    forked: live.forked_from.is_some(),
                     parts: roles,
                 };
                 live.stage = Stage::Running;

@@ -88,8 +88,6 @@ pub struct Started {
     pub output: OwnedFd,
     /// One per `SandboxSpec::listeners`, non-blocking, bound to 127.0.0.1 in the sandbox's network namespace.
     pub listeners: Vec<TcpListener>,
-    /// Whether the main process was forked from the spec's zygote.
-    pub forked: bool,
 }
 
 /// How the main process ended.

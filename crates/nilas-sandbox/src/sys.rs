@@ -7,6 +7,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use rustix::io::{Errno, Result};
 use rustix::process::Pid;
 
+use crate::order;
+
 /// Which side of a fork or clone this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -141,7 +143,7 @@ pub(crate) fn inherited(fd: RawFd) -> Result<OwnedFd> {
 }
 
 /// Numbers below this are held back for what a child of the spawner has to place there.
-pub(crate) const LOW_DESCRIPTORS: u32 = 16;
+pub(crate) const LOW_DESCRIPTORS: u32 = order::LOW_DESCRIPTORS.unsigned_abs();
 
 /// Occupies the free numbers below `LOW_DESCRIPTORS` with `filler` and copies of it for good, so that no real
 /// descriptor ever has a number that is someone's place after exec.

@@ -14,16 +14,14 @@ use std::ffi::{c_int, c_void};
 use std::os::fd::RawFd;
 
 use crate::order::{
-    ForkOrder, INSTRUCTION_BYTES, PLACES, Place, REPORT_BYTES, REPORT_FAILED, REPORT_FORKED,
-    REPORT_RUNNING, Step,
+    ForkOrder, INSTRUCTION_BYTES, LOW_DESCRIPTORS, PLACES, Place, REPORT_BYTES, REPORT_FAILED,
+    REPORT_FORKED, REPORT_RUNNING, Step,
 };
 use crate::vfork;
 
 /// Most descriptors of one order.
 pub(crate) const DESCRIPTORS_MAX: usize = PLACES + 8;
 
-/// Numbers below this are held by the zygote, so that nothing of its own is where a child needs a place.
-const LOW_DESCRIPTORS: RawFd = 16;
 /// Numbers below this are the child's.
 const PLACED: RawFd = 5;
 
@@ -123,7 +121,7 @@ unsafe extern "C" fn fork_child(argument: *mut c_void) {
     }
 }
 
-/// The rest, in the child's own memory. The order is the jail's: see `jail::build` and `init::become_main` of nilas-sandbox.
+/// The rest, in the child's own memory. The order is the jail's: see `jail::fit` and `init::become_main` of nilas-sandbox.
 fn become_child(birth: &Birth<'_>) -> Result<(), Failed> {
     let order = &birth.order;
     // Groups first: whatever is allocated from here on counts.

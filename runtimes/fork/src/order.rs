@@ -9,6 +9,12 @@
 const KIND_RULES: u8 = 1;
 const KIND_FORK: u8 = 2;
 
+/// The descriptor of a zygote's connection to the spawner, inherited over exec.
+pub(crate) const CONTROL: i32 = 3;
+/// Numbers below this are held by a zygote, so that nothing of its own is where a child needs a place.
+pub(crate) const LOW_DESCRIPTORS: i32 = 16;
+/// Largest packet to a zygote, and largest `Go`, bytes.
+pub(crate) const PACKET_BYTES_MAX: usize = 128 * 1024;
 /// The packet a zygote sends when it has booted.
 pub(crate) const READY: &[u8] = b"ready";
 /// Resource limits of one order.

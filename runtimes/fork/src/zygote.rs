@@ -4,12 +4,7 @@ use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use crate::fork::{self, Birth, DESCRIPTORS_MAX, Side};
-use crate::order::{Go, Message, PLACES, Place, READY, Reader};
-
-/// The connection to the spawner, inherited over exec.
-const CONTROL: RawFd = 3;
-/// Largest packet of the spawner, bytes.
-const PACKET_BYTES_MAX: usize = 128 * 1024;
+use crate::order::{CONTROL, Go, Message, PACKET_BYTES_MAX, PLACES, Place, READY, Reader};
 
 /// Where a child hears what it is for.
 static GO: AtomicI32 = AtomicI32::new(-1);

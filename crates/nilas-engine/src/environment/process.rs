@@ -100,7 +100,7 @@ impl Process {
     }
 
     fn connect(engine: &Inner, started: Started, journal: Arc<Mutex<Journal>>) -> io::Result<Self> {
-        let Started { control, channel, telemetry, output, listeners, .. } = started;
+        let Started { control, channel, telemetry, output, listeners } = started;
         // In the order of `SandboxSpec::listeners`: the endpoint, then for custom runtimes the Runtime API.
         let mut listeners = listeners.into_iter();
         let endpoint = match (listeners.next(), engine.endpoint.get()) {

@@ -201,3 +201,26 @@ async fn shutdown_ends_what_does_not_finish() {
     assert!(matches!(answer, Err(InvokeError::ShuttingDown)));
     gone(&bench).await;
 }
+
+#[tokio::test]
+async fn an_interpreter_is_warmed_for_functions_that_can_be_forked() {
+    let rows: [(RuntimeKind, &[&str], usize); 6] = [
+        (RuntimeKind::Node, &["STAGE", "NODE_ENV", "TZ"], 1),
+        (RuntimeKind::Python, &["STAGE"], 1),
+        (RuntimeKind::Node, &["NODE_OPTIONS"], 0),
+        (RuntimeKind::Python, &["PYTHONPATH"], 0),
+        (RuntimeKind::Node, &["LD_PRELOAD"], 0),
+        (RuntimeKind::Custom, &[], 0),
+    ];
+    for (kind, variables, warmed) in rows {
+        let bench = Bench::new();
+        let mut snapshot = bench.snapshot(kind);
+        let named = |name: &&str| ((*name).to_owned(), "value".to_owned());
+        snapshot.environment = variables.iter().map(named).collect();
+        bench.engine.expect(&snapshot);
+        assert_eq!(bench.sandbox.warmed().len(), warmed, "{kind:?} {variables:?}");
+    }
+    let bench = Bench::with(|config| config.zygotes = false);
+    bench.engine.expect(&bench.node());
+    assert_eq!(bench.sandbox.warmed(), []);
+}

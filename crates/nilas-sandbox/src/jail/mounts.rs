@@ -78,7 +78,7 @@ impl OpenedMount {
 
 /// Takes hold of the sources of `planned` as seen by the caller.
 ///
-/// A privileged spawner does this itself, since the sandbox's ids may not walk the way to the sources.
+/// The spawner does this: the sandbox's ids may not walk the way to the sources, and no longer see the host's root.
 pub(crate) fn open_mounts(planned: &[PlannedMount]) -> Result<Vec<OpenedMount>, StepError> {
     planned.iter().map(open_mount).collect()
 }
@@ -118,11 +118,8 @@ pub(super) fn attach(root: &Path, opened: OpenedMount, number: usize) -> Result<
         step(&name, fs::create_dir_all(&target))?;
     }
     // Files cannot be merged; the last one is the top.
-    let trees = if opened.is_dir {
-        &opened.trees[..]
-    } else {
-        opened.trees.as_slice().split_at(opened.trees.len() - 1).1
-    };
+    let trees =
+        if opened.is_dir { &opened.trees[..] } else { &opened.trees[opened.trees.len() - 1..] };
     if let [tree] = trees {
         return step(&name, move_tree(tree, &target));
     }

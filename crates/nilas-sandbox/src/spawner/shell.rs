@@ -114,18 +114,12 @@ impl Spawner {
             return;
         }
         let Some(outbound) = self.stock.kind() else { return };
-        let result = if self.spare() < self.stock.target {
-            self.make_shell(outbound).map(drop)
-        } else if let Some(zygote) = self.unprimed() {
-            self.prime(zygote)
-        } else {
-            return;
-        };
-        if let Err(failure) = result {
+        if self.spare() >= self.stock.target {
+            self.unprimed().into_iter().for_each(|zygote| self.prime(zygote));
+        } else if let Err(failure) = self.make_shell(outbound) {
             // The next start tries again, and is told why.
             self.stock.give_up();
-            let reason = format!("{failure:?}");
-            self.trouble("make a sandbox ahead", reason);
+            self.trouble("make a sandbox ahead", format!("{failure:?}"));
         }
     }
 
@@ -160,13 +154,16 @@ impl Spawner {
     }
 
     /// Lets a zygote fork into a shell ahead of the start that will need it.
-    fn prime(&mut self, zygote: ZygoteId) -> Result<(), Failure> {
-        let Some(slot) = self.shells.pop() else { return Ok(()) };
-        let Some(live) = self.live.get_mut(&slot) else { return Ok(()) };
-        let Some(tools) = live.tools.take() else { return Ok(()) };
+    fn prime(&mut self, zygote: ZygoteId) {
+        let Some(slot) = self.shells.pop() else { return };
+        let Some(live) = self.live.get_mut(&slot) else { return };
+        let Some(tools) = live.tools.take() else { return };
         live.forked_from = Some(zygote);
-        self.primed.push((zygote, slot));
-        self.zygotes.fork(zygote, &tools, self.privileged)
+        match self.zygotes.fork(zygote, &tools, self.privileged) {
+            Ok(()) => self.primed.push((zygote, slot)),
+            // It has ended just now, which is told by its connection: this costs one shell, not the stock.
+            Err(_) => live.kill(),
+        }
     }
 
     /// Forks a new shell; gives its slot.

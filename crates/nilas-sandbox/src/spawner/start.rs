@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::net::SendFlags;
 
-use super::zygote::{self, ZygoteId};
+use super::zygote::ZygoteId;
 use super::{Live, NETWORK_WAIT, Spawner, Stage, now, shell};
 use crate::jail::{self, PlannedMount, StepError, step};
 use crate::net::NetError;
@@ -20,13 +20,14 @@ impl Spawner {
         check(&spec)?;
         let zygote = spec.zygote.as_ref().and_then(|zygote| self.zygotes.find(zygote));
         let primed = zygote.and_then(|(zygote, _)| self.take_primed(zygote, spec.outbound));
-        self.stock.started(zygote.is_none() || primed.is_some());
-        if let Some(slot) = primed.or_else(|| self.take_shell(spec.outbound)) {
+        let best = primed.is_some();
+        let found = primed.or_else(|| self.take_shell(spec.outbound));
+        self.stock.started(best || zygote.is_none() && found.is_some());
+        if let Some(slot) = found {
             self.starting.insert(slot);
             self.fit_or_fail(slot, token, spec);
             return Ok(());
         }
-        self.stock.started(false);
         let slot = self.make_shell(spec.outbound)?;
         self.preparing.remove(&slot);
         self.starting.insert(slot);
@@ -79,12 +80,13 @@ impl Spawner {
 
     /// Makes the shell the sandbox of `spec`.
     fn fit(&mut self, slot: u32, token: u64, spec: SandboxSpec) -> Result<(), StepError> {
-        let zygote = spec.zygote.as_ref().and_then(|zygote| self.zygotes.find(zygote));
-        let zygote = zygote.filter(|(_, ready)| *ready).map(|(zygote, _)| zygote);
         let Some(live) = self.live.get_mut(&slot) else { return Ok(()) };
         live.token = Some(token);
         live.stage = Stage::Fitted;
-        live.forked_from = live.forked_from.or(zygote);
+        if live.forked_from.is_none() {
+            let zygote = spec.zygote.as_ref().and_then(|zygote| self.zygotes.find(zygote));
+            live.forked_from = zygote.filter(|(_, ready)| *ready).map(|(zygote, _)| zygote);
+        }
         step("limit cgroup", live.cgroup.limit(&spec.limits))?;
         let mounts = rootfs::in_order(spec.mounts);
         let planned: Vec<PlannedMount> = mounts.iter().cloned().map(Into::into).collect();
@@ -154,7 +156,7 @@ impl Live {
         let environment: String = variables.collect();
         let go = order::Go {
             limits: jail::resource_limits(&limits)
-                .map(|(resource, value)| (zygote::resource_number(resource), value)),
+                .map(|(resource, value)| (resource as u32, value)),
             directory: program.cwd.as_os_str().as_encoded_bytes(),
             environment: environment.as_bytes(),
         };

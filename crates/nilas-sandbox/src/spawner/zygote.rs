@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{RecvFlags, SendFlags};
-use rustix::process::{Pid, Resource, Signal, WaitOptions};
+use rustix::process::{Pid, Signal, WaitOptions};
 use rustix::thread::CapabilitySet;
 
 use super::{FIRST_ZYGOTE_KEY, now, shell};
@@ -278,25 +278,11 @@ fn become_zygote(
     // The one it needs where its sandboxes' namespaces are not its own user's.
     jail::keep_in_bounding_set(CapabilitySet::SYS_ADMIN)?;
     // All that a child has to place later is taken, so that nothing of the program's own is there.
-    for place in 0..i32::try_from(sys::LOW_DESCRIPTORS).unwrap_or(0) {
-        let descriptor = if place == ZYGOTE_CONTROL { control } else { null };
+    for place in 0..order::LOW_DESCRIPTORS {
+        let descriptor = if place == order::CONTROL { control } else { null };
         step("place descriptor", sys::dup_to(descriptor.as_raw_fd(), place))?;
     }
     let filter = step("compile filter", seccomp::without_io_uring())?;
     step("filter the zygote", seccomp::install(&filter))?;
     step("execute", Err::<(), _>(program.execute()))
-}
-
-/// Where nilas-fork looks for the connection.
-const ZYGOTE_CONTROL: i32 = 3;
-
-pub(super) fn resource_number(resource: Resource) -> u32 {
-    match resource {
-        Resource::Nofile => libc::RLIMIT_NOFILE,
-        Resource::Nproc => libc::RLIMIT_NPROC,
-        Resource::Core => libc::RLIMIT_CORE,
-        Resource::Sigpending => libc::RLIMIT_SIGPENDING,
-        Resource::Memlock => libc::RLIMIT_MEMLOCK,
-        _ => libc::RLIMIT_STACK,
-    }
 }
