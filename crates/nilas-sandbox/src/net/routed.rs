@@ -8,9 +8,10 @@
 use std::fs::{self, File};
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::firewall::{Firewall, Rules};
@@ -32,6 +33,10 @@ const HOST_ADDRESSES_CLOSED_MAX: usize = 64;
 /// How often to look whether a new link passes packets, on kernels that do not make sure of it: at most 10 ms.
 const LOOKS_MAX: u32 = 100;
 const LOOK_EVERY: Duration = Duration::from_micros(100);
+
+/// How long to wait for another server to have chosen its subnet, which takes it a millisecond: at most 1 s.
+const TURN_LOOKS_MAX: u32 = 1_000;
+const TURN_LOOK_EVERY: Duration = Duration::from_millis(1);
 
 const MTU_DEFAULT: u32 = 1500;
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
@@ -62,26 +67,14 @@ impl Routed {
         let firewall = Firewall::find().ok_or(NetError::NoFirewall)?;
         let socket =
             Socket::open().map_err(|source| NetError::Netlink { step: "open socket", source })?;
-        let subnet = match config.subnet {
-            Some(subnet) => subnet,
-            None => free_subnet(&socket)?,
-        };
-        let resolvers = dns::nameservers_v4(&config.nameservers);
-        let rules = Rules {
-            prefix: &config.prefix,
-            subnet,
-            resolvers: &resolvers,
-            closed_ports: &config.closed_ports,
-        };
-        // Rules before forwarding: there is no moment in which a packet of a sandbox passes unfiltered.
-        firewall.set_up(&rules)?;
+        let home = namespace("/proc/thread-self/ns/net")
+            .map_err(|source| NetError::Namespace { pid: 0, source })?;
         let mut routed = Self {
             prefix: config.prefix.clone(),
-            subnet,
-            resolvers,
+            subnet: claim_subnet(&socket, config)?,
+            resolvers: dns::nameservers_v4(&config.nameservers),
             mtu: uplink_mtu(&socket),
-            home: namespace("/proc/thread-self/ns/net")
-                .map_err(|source| NetError::Namespace { pid: 0, source })?,
+            home,
             ipv6: fs::exists("/proc/sys/net/ipv6").unwrap_or(false),
             firewall,
             socket,
@@ -89,18 +82,23 @@ impl Routed {
             forwarding_switched_on: false,
             foreign_firewall: None,
         };
-        if let Err(error) = routed.open_paths() {
+        if let Err(error) = routed.open_paths(config) {
             routed.tear_down();
             return Err(error);
         }
         Ok(routed)
     }
 
-    fn open_paths(&mut self) -> Result<(), NetError> {
+    fn open_paths(&mut self, config: &NetConfig) -> Result<(), NetError> {
+        let rules = Rules {
+            prefix: &self.prefix,
+            subnet: self.subnet,
+            resolvers: &self.resolvers,
+            closed_ports: &config.closed_ports,
+        };
+        // Rules before forwarding: there is no moment in which a packet of a sandbox passes unfiltered.
+        self.firewall.set_up(&rules)?;
         self.foreign_firewall = self.firewall.admit(&self.prefix)?;
-        let mut batch = Batch::default();
-        batch.unreachable(self.subnet.base(), self.subnet.bits(), mark(&self.prefix));
-        self.socket.run(&batch)?;
         self.forwarding_switched_on =
             forwarding_on().map_err(|source| NetError::Forwarding { source })?;
         Ok(())
@@ -269,6 +267,37 @@ pub(super) fn host_addresses(socket: &Socket) -> Result<Vec<Ipv4Addr>, NetError>
     let outside =
         all.into_iter().map(|(address, _)| address).filter(|address| !address.is_loopback());
     Ok(outside.take(HOST_ADDRESSES_CLOSED_MAX).collect())
+}
+
+/// Takes the subnet of the configuration, or else one that is free, and shows by a route that it is taken.
+fn claim_subnet(socket: &Socket, config: &NetConfig) -> Result<Subnet, NetError> {
+    // Servers that look at the same time would all find the same one.
+    let _turn = take_turn();
+    let subnet = match config.subnet {
+        Some(subnet) => subnet,
+        None => free_subnet(socket)?,
+    };
+    let mut batch = Batch::default();
+    batch.unreachable(subnet.base(), subnet.bits(), mark(&config.prefix));
+    socket.run(&batch)?;
+    Ok(subnet)
+}
+
+/// Waits until no other server of this network namespace is choosing a subnet; the turn ends with the socket.
+///
+/// An abstract socket name is a lock with just that scope, and is gone with its process. None if somebody keeps it: going
+/// on risks a clash, not going on would let anybody on the host keep the server from its network.
+fn take_turn() -> Option<OwnedFd> {
+    let name = SocketAddrUnix::new_abstract_name(b"nilas-subnet").ok()?;
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None).ok()?;
+    for _ in 0..TURN_LOOKS_MAX {
+        match bind(&socket, &name) {
+            Ok(()) => return Some(socket),
+            Err(_) => std::thread::sleep(TURN_LOOK_EVERY),
+        }
+    }
+    None
 }
 
 fn free_subnet(socket: &Socket) -> Result<Subnet, NetError> {

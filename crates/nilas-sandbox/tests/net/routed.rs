@@ -255,6 +255,33 @@ fn leftovers_of_a_killed_server_are_removed_and_others_kept() {
 }
 
 #[test]
+fn servers_that_start_together_share_no_subnet() {
+    if !ready(&PROGRAMS) {
+        return;
+    }
+    let _world = World::new();
+    let prefixes = ["nli", "nlj", "nlk"];
+    let together = std::sync::Barrier::new(prefixes.len());
+    let set_up = |prefix| {
+        together.wait();
+        HostNetwork::set_up(&config(prefix)).expect("set up")
+    };
+    let mut networks: Vec<HostNetwork> = std::thread::scope(|scope| {
+        let servers: Vec<_> =
+            prefixes.map(|prefix| scope.spawn(move || set_up(prefix))).into_iter().collect();
+        servers.into_iter().map(|server| server.join().expect("no panic")).collect()
+    });
+    let claims = run("ip", &["route", "show", "type", "unreachable"]);
+    let mut subnets: Vec<&str> =
+        claims.lines().filter_map(|claim| claim.split(' ').nth(1)).collect();
+    subnets.sort_unstable();
+    subnets.dedup();
+    assert_eq!(subnets.len(), prefixes.len(), "{claims}");
+    networks.iter_mut().for_each(HostNetwork::tear_down);
+    assert_nothing_left(&prefixes);
+}
+
+#[test]
 fn two_hundred_slots_come_and_go() {
     if !ready(&PROGRAMS) {
         return;
