@@ -23,7 +23,7 @@ use crate::pool::{Action, Concurrency, Event, Pool, PoolConfig, Remains, Slot, T
 /// Runs functions. Clones share one pool.
 #[derive(Debug, Clone)]
 pub struct Engine {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 /// What every environment's task shares.
@@ -264,6 +264,19 @@ impl Inner {
             + u64::from(limits::TIMEOUT_S_MAX) * 1_000;
         let session = snapshot.name.as_str();
         self.credentials.issue(&snapshot.account, &snapshot.role_arn, session, ttl_ms)
+    }
+
+    /// Returns once the engine shuts down.
+    pub(crate) async fn closes(&self) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.lock().pool.is_closing() {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Performs what was decided under the lock, then unlocks and launches.

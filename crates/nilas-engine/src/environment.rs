@@ -5,6 +5,7 @@ mod frames;
 mod link;
 mod process;
 mod runtime_api;
+pub(crate) mod trial;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

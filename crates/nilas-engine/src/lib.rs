@@ -12,6 +12,7 @@ mod fault;
 mod launch;
 mod logs;
 mod pool;
+mod snapshot;
 mod timer;
 
 pub use api::{
@@ -22,3 +23,4 @@ pub use api::{
 pub use engine::Engine;
 #[cfg(any(test, feature = "simulation"))]
 pub use pool::simulation::{Trace, simulate};
+pub use snapshot::SnapshotError;

@@ -33,6 +33,9 @@ pub struct VersionSnapshot {
     /// Unpacked layers, lowest first, merged at `/opt`.
     pub layer_dirs: Vec<PathBuf>,
     pub logging: LoggingConfig,
+    /// Its environments are restored from a snapshot: a published version with SnapStart `ApplyOn=PublishedVersions`,
+    /// of Node or Python.
+    pub snap_start: bool,
 }
 
 impl VersionSnapshot {

@@ -418,6 +418,10 @@ impl Pool {
         }
     }
 
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
     /// Nothing starts any more, and who waits is refused.
     fn close(&mut self, actions: &mut Vec<Action>) {
         self.closing = true;

@@ -120,6 +120,7 @@ impl Bench {
                 application_level: None,
                 system_level: None,
             },
+            snap_start: false,
         }
     }
 

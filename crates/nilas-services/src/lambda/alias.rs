@@ -15,7 +15,7 @@ use super::list::Page;
 use super::record::{AdditionalVersion, AliasRecord};
 use super::target::Target;
 use super::validation::Violations;
-use super::{Lambda, body, concurrency, patterns, provisioned, target};
+use super::{Lambda, body, concurrency, patterns, provisioned, snap_start, target};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -307,7 +307,9 @@ fn version_named(function: &Function, named: &str) -> Result<Version, LambdaErro
         _ => None,
     };
     let existing = version.filter(|version| function.version(*version).is_some());
-    existing.ok_or_else(|| version_not_found(&function.id, named))
+    let version = existing.ok_or_else(|| version_not_found(&function.id, named))?;
+    snap_start::check_alias(function, version)?;
+    Ok(version)
 }
 
 fn version_not_found(id: &FunctionId, named: &str) -> LambdaError {

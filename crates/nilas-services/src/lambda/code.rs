@@ -106,9 +106,10 @@ pub(crate) async fn function_update_code(
         )),
         _ => Version::Latest,
     };
+    let before = function;
     let function = writer.save(next).await?;
     drop(writer);
-    settle_before_first_look(lambda, &function).await;
+    settle_before_first_look(lambda, Some(&before), &function).await;
     let record = function.version(answered).ok_or_else(|| target.not_found())?;
     body::answer(StatusCode::OK, &FunctionConfiguration::of(&function, answered, record))
 }
@@ -203,7 +204,7 @@ pub(crate) fn check_updatable(
     match function.record.latest.state {
         State::Pending => return Err(LambdaError::WrongState("Pending")),
         State::Updating => return Err(LambdaError::UpdateInProgress(function.id.arn(None))),
-        State::Active | State::Failed => {}
+        State::Active | State::Failed | State::InitFailed | State::SnapshotFailed => {}
     }
     if revision_id.is_some_and(|seen| seen != function.record.latest.revision_id) {
         return Err(LambdaError::RevisionMismatch);

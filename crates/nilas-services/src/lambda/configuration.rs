@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::functions::Function;
 use super::record::{Logging, State, VersionRecord};
+use super::snap_start;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -172,7 +173,7 @@ impl<'a> FunctionConfiguration<'a> {
             ephemeral_storage: EphemeralStorage { size: settings.ephemeral_mib },
             snap_start: SnapStart {
                 apply_on: if settings.snap_start { "PublishedVersions" } else { "None" },
-                optimization_status: "Off",
+                optimization_status: snap_start::optimization_status(version, record),
             },
             runtime_version_config: Some(RuntimeVersionConfig { runtime_version_arn: runtime_arn }),
             logging_config: logging(&settings.logging),
@@ -234,6 +235,24 @@ fn status(state: State) -> Status {
             last_update_status: Some("Failed"),
             ..Status::default()
         },
+        State::InitFailed => {
+            failed("An error occurred during function initialization.", "FunctionError")
+        }
+        State::SnapshotFailed => {
+            failed("Lambda was unable to create a new snapshot.", "InternalError")
+        }
+    }
+}
+
+/// Of a version that was published, where the reason is that of the last update too.
+fn failed(reason: &'static str, code: &'static str) -> Status {
+    Status {
+        state: "Failed",
+        state_reason: Some(reason),
+        state_reason_code: Some(code),
+        last_update_status: Some("Failed"),
+        last_update_status_reason: Some(reason),
+        last_update_status_reason_code: Some(code),
     }
 }
 

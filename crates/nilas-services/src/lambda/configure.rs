@@ -15,7 +15,7 @@ use super::lifecycle::{new_revision_id, settle_before_first_look};
 use super::record::State;
 use super::settings::SettingsInput;
 use super::validation::Violations;
-use super::{Lambda, body, target};
+use super::{Lambda, body, snap_start, target};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -48,12 +48,14 @@ pub(crate) async fn function_update_configuration(
     let mut next = Function::clone(&function);
     let latest = &mut next.record.latest;
     settings.apply(&mut latest.settings)?;
+    snap_start::check(&latest.settings)?;
     latest.revision_id = new_revision_id();
     latest.modified_ms = lambda.clock.epoch_ms();
     latest.state = State::Updating;
+    let before = function;
     let function = writer.save(next).await?;
     drop(writer);
-    settle_before_first_look(lambda, &function).await;
+    settle_before_first_look(lambda, Some(&before), &function).await;
     body::answer(
         StatusCode::OK,
         &FunctionConfiguration::of(&function, Version::Latest, &function.record.latest),

@@ -17,7 +17,7 @@ use super::lifecycle::{new_revision_id, settle_before_first_look};
 use super::record::{FunctionRecord, State, VersionRecord};
 use super::settings::{self, SettingsInput, not_supported};
 use super::validation::Violations;
-use super::{Lambda, body, publish, target};
+use super::{Lambda, body, publish, snap_start, target};
 
 /// Members beside those of `SettingsInput`.
 #[derive(Debug, Default, Deserialize)]
@@ -55,6 +55,7 @@ pub(crate) async fn function_create(
     lambda.resolve_runtime(runtime).await?;
     let mut settings = settings::defaults(&id);
     settings_input.apply(&mut settings)?;
+    snap_start::check(&settings)?;
     if let Some(architecture) = architecture(input.architectures.as_deref()) {
         settings.architecture = architecture;
     }
@@ -95,7 +96,7 @@ pub(crate) async fn function_create(
     };
     let function = writer.save(function).await?;
     drop(writer);
-    settle_before_first_look(lambda, &function).await;
+    settle_before_first_look(lambda, None, &function).await;
     let record = function.version(answered).unwrap_or(&function.record.latest);
     body::answer(StatusCode::CREATED, &FunctionConfiguration::of(&function, answered, record))
 }

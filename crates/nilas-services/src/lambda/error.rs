@@ -193,6 +193,7 @@ impl From<Unusable> for LambdaError {
         match cause {
             Unusable::Runtime(words) => Self::InvalidRuntime(words),
             Unusable::Package => Self::InvalidZipFile,
+            Unusable::Init | Unusable::Snapshot => Self::WrongState("Failed"),
         }
     }
 }

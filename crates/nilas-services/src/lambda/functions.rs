@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::error::LambdaError;
 use super::garbage::Garbage;
-use super::record::{self, FunctionRecord, VersionRecord};
+use super::record::{self, FunctionRecord, State, VersionRecord};
 
 /// A function with its versions: immutable, replaced whole.
 #[derive(Debug, Clone)]
@@ -43,6 +43,21 @@ pub(crate) enum Unusable {
     /// In words for the caller.
     Runtime(String),
     Package,
+    /// With SnapStart: the function's init failed.
+    Init,
+    /// With SnapStart: the machine could not initialise it.
+    Snapshot,
+}
+
+impl Unusable {
+    /// The state of the version, from then on.
+    pub(crate) fn state(&self) -> State {
+        match self {
+            Self::Runtime(_) | Self::Package => State::Failed,
+            Self::Init => State::InitFailed,
+            Self::Snapshot => State::SnapshotFailed,
+        }
+    }
 }
 
 impl Function {

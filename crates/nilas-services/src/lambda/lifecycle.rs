@@ -14,7 +14,7 @@ use super::error::LambdaError;
 use super::functions::{Function, Slot, Unusable};
 use super::record::{State, VersionRecord};
 use super::target::Target;
-use super::{Lambda, concurrency};
+use super::{Lambda, concurrency, snap_start};
 
 /// What a version needs of this machine.
 struct Ready {
@@ -37,14 +37,26 @@ pub(crate) fn settle_in_background(
     })
 }
 
-/// Finishes versions, and holds the answer back for the moment that most take.
+/// Finishes the versions that a change from `before` has left unfinished, and holds the answer back for the moment that
+/// most take.
 ///
 /// The answer still says `Pending` or `InProgress`, as AWS's does. But waiters sleep up to five seconds after a first
 /// look that comes too early, so that a deployment's speed hangs on this moment.
-pub(crate) async fn settle_before_first_look(lambda: &Arc<Lambda>, function: &Function) {
-    let waiting = function.versions().filter(|(_, record)| !record.state.is_settled());
-    let waiting: Vec<Version> = waiting.map(|(version, _)| version).collect();
-    let settled = settle_in_background(lambda, function.id.clone(), waiting);
+pub(crate) async fn settle_before_first_look(
+    lambda: &Arc<Lambda>,
+    before: Option<&Function>,
+    function: &Function,
+) {
+    // What was unfinished before has a task of its own.
+    let has_task = |version, record: &VersionRecord| {
+        let before = before.and_then(|before| before.version(version));
+        before.is_some_and(|before| before.revision_id == record.revision_id)
+    };
+    let unsettled = function
+        .versions()
+        .filter(|(version, record)| !record.state.is_settled() && !has_task(*version, record));
+    let unsettled: Vec<Version> = unsettled.map(|(version, _)| version).collect();
+    let settled = settle_in_background(lambda, function.id.clone(), unsettled);
     match tokio::time::timeout(Duration::from_millis(SETTLE_BEFORE_ANSWER_MS_MAX), settled).await {
         Ok(Ok(())) => {}
         Ok(Err(err)) => tracing::error!(error = %err, "settling a version panicked"),
@@ -61,38 +73,36 @@ async fn settle(lambda: &Lambda, id: &FunctionId, version: Version) {
     let Some(record) = function.version(version).cloned() else { return };
     // Until the snapshot is there, which then keeps the package.
     let _hold = lambda.garbage.hold(&record.code.sha256).await;
-    let ready = make_ready(lambda, &record).await;
+    let Some(made) = make(lambda, id, version, &record).await else { return };
     let writer = lambda.functions.write().await;
-    let Some(function) = lambda.functions.get(id) else { return };
-    if function.version(version).is_none_or(|now| now.revision_id != record.revision_id) {
-        return; // Deleted or updated meanwhile; whoever did it has its own task.
+    let made_generation = made.as_ref().map(|snapshot| snapshot.generation).ok();
+    let Some(function) = lambda.functions.get(id).filter(|now| is_due(now, version, &record))
+    else {
+        // Deleted or updated meanwhile; whoever updated it has its own task.
+        if let Some(generation) = made_generation {
+            lambda.engine.retire(&id.key(version), generation + 1);
+        }
+        return;
+    };
+    if let Some(Slot::Ready(now)) = function.slots.get(&version)
+        && made_generation.is_some_and(|generation| generation < now.generation)
+    {
+        return; // Two have seen that something was missing.
     }
     let mut next = Function::clone(&function);
-    let generation = lambda.functions.next_generation();
-    let state = match ready {
-        Ok(ready) => {
-            let snapshot = Arc::new(snapshot(id, version, &record, ready, generation));
+    let generation = made_generation.unwrap_or_else(|| lambda.functions.next_generation());
+    let (slot, state) = match made {
+        Ok(snapshot) => {
             lambda.garbage.keep_with(&snapshot);
             lambda.engine.expect(&snapshot);
-            next.slots.insert(version, Slot::Ready(snapshot));
-            State::Active
+            (Slot::Ready(snapshot), State::Active)
         }
-        Err(err) => {
-            tracing::error!(
-                function = id.name.as_str(),
-                version = %version,
-                error = %err,
-                cause = std::error::Error::source(&err),
-                "version cannot run"
-            );
-            let unusable = match err {
-                LambdaError::InvalidParameter(words) => Unusable::Runtime(words),
-                _ => Unusable::Package,
-            };
-            next.slots.insert(version, Slot::Failed(unusable));
-            State::Failed
+        Err(unusable) => {
+            let state = unusable.state();
+            (Slot::Failed(unusable), state)
         }
     };
+    next.slots.insert(version, slot);
     // What was active before a restart stays so on disk, even if its runtime is not installed now; what had failed
     // gets another try.
     let unchanged = record.state == state || record.state == State::Active;
@@ -114,6 +124,49 @@ async fn settle(lambda: &Lambda, id: &FunctionId, version: Version) {
     };
     concurrency::apply(lambda, &function);
     lambda.engine.retire(&id.key(version), generation);
+}
+
+/// Whether the version is still the one that is being settled.
+fn is_due(function: &Function, version: Version, record: &VersionRecord) -> bool {
+    function.version(version).is_some_and(|now| now.revision_id == record.revision_id)
+}
+
+/// All that takes time. None: the server shuts down, and what is left is the next one's.
+async fn make(
+    lambda: &Lambda,
+    id: &FunctionId,
+    version: Version,
+    record: &VersionRecord,
+) -> Option<Result<Arc<VersionSnapshot>, Unusable>> {
+    if record.state == State::InitFailed {
+        return Some(Err(Unusable::Init));
+    }
+    let ready = match make_ready(lambda, record).await {
+        Ok(ready) => ready,
+        Err(err) => {
+            tracing::error!(
+                function = id.name.as_str(),
+                version = %version,
+                error = %err,
+                cause = std::error::Error::source(&err),
+                "version cannot run"
+            );
+            return Some(Err(match err {
+                LambdaError::InvalidParameter(words) => Unusable::Runtime(words),
+                _ => Unusable::Package,
+            }));
+        }
+    };
+    let generation = lambda.functions.next_generation();
+    let snapshot = Arc::new(snapshot(id, version, record, ready, generation));
+    // After a restart the engine makes the snapshots of active versions when it needs them.
+    if snapshot.snap_start
+        && record.state != State::Active
+        && let Err(unusable) = snap_start::optimise(lambda, &snapshot).await?
+    {
+        return Some(Err(unusable));
+    }
+    Some(Ok(snapshot))
 }
 
 async fn make_ready(lambda: &Lambda, record: &VersionRecord) -> Result<Ready, LambdaError> {
@@ -148,11 +201,12 @@ fn snapshot(
         code_dir: ready.code_dir,
         layer_dirs: Vec::new(),
         logging: settings.logging.for_snapshot(),
+        snap_start: snap_start::is_restored(version, settings),
     }
 }
 
-/// The snapshot to invoke; `draw` is `Target::routed`'s. A version that is still being made is waited for, within a limit: AWS would refuse, but
-/// its clients poll for seconds where this takes milliseconds.
+/// The snapshot to invoke; `draw` is `Target::routed`'s. A version whose package is still being unpacked is waited for,
+/// within a limit: AWS would refuse, but its clients poll for seconds where this takes milliseconds.
 pub(crate) async fn ready_snapshot(
     lambda: &Lambda,
     target: &Target,
@@ -209,7 +263,12 @@ fn look(
     not_found: &impl Fn() -> LambdaError,
 ) -> Result<Option<Arc<VersionSnapshot>>, LambdaError> {
     let function = lambda.functions.get(&target.id).ok_or_else(not_found)?;
-    match function.slots.get(&target.routed(&function, draw)?) {
+    let version = target.routed(&function, draw)?;
+    match function.slots.get(&version) {
+        // An init may take minutes.
+        None if snap_start::is_pending(&function, version) => {
+            Err(LambdaError::WrongState("Pending"))
+        }
         None => Ok(None),
         Some(Slot::Ready(snapshot)) => Ok(Some(snapshot.clone())),
         Some(Slot::Failed(unusable)) => Err(unusable.clone().into()),

@@ -38,6 +38,7 @@ mod record;
 mod router;
 mod runtimes;
 mod settings;
+mod snap_start;
 mod tags;
 mod target;
 mod trace;

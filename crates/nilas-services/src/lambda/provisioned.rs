@@ -16,7 +16,7 @@ use super::list::Page;
 use super::record::{AliasRecord, ProvisionedRecord};
 use super::target::{self, Target};
 use super::validation::Violations;
-use super::{Lambda, alias, body, patterns};
+use super::{Lambda, alias, body, patterns, snap_start};
 
 /// `MaxItems` at most.
 const LIST_ITEMS_MAX: u32 = 50;
@@ -170,6 +170,9 @@ pub(crate) fn check_alias(
     let Some(number) = alias.published else {
         return Err(LambdaError::invalid(UNPUBLISHED));
     };
+    for number in std::iter::once(number).chain(alias.additional.as_ref().map(|it| it.number)) {
+        snap_start::check_provisioned(function, number)?;
+    }
     let provisioned = &function.record.provisioned;
     let by_itself = provisioned.contains_key(&number.to_string());
     if by_itself || provisioned_alias_of(function, number, name).is_some() {
@@ -297,8 +300,9 @@ fn check_amount(
 }
 
 fn check_version(function: &Function, qualifier: &str) -> Result<(), LambdaError> {
-    let number = qualifier.parse().ok();
-    if number.is_some_and(|number| provisioned_alias_of(function, number, "").is_some()) {
+    let Ok(number) = qualifier.parse() else { return Ok(()) };
+    snap_start::check_provisioned(function, number)?;
+    if provisioned_alias_of(function, number, "").is_some() {
         return Err(LambdaError::Conflict(
             "Version is pointed by a Provisioned Concurrency alias".to_owned(),
         ));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use nilas_model::{AuthContext, Version};
+use nilas_model::{AuthContext, Version, VersionSnapshot};
 use nilas_wire::{ApiRequest, ApiResponse};
 use serde::Deserialize;
 
@@ -11,11 +11,11 @@ use super::code::check_updatable;
 use super::configuration::{self, FunctionConfiguration};
 use super::error::LambdaError;
 use super::functions::{Function, Slot};
-use super::lifecycle::new_revision_id;
+use super::lifecycle::{new_revision_id, settle_before_first_look};
 use super::record::{Settings, State, VersionRecord};
 use super::settings::not_supported;
 use super::validation::Violations;
-use super::{Lambda, body, target};
+use super::{Lambda, body, snap_start, target};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -27,7 +27,7 @@ struct Input {
 }
 
 pub(crate) async fn version_publish(
-    lambda: &Lambda,
+    lambda: &Arc<Lambda>,
     auth: &AuthContext,
     request: &ApiRequest,
     name: &str,
@@ -43,7 +43,7 @@ pub(crate) async fn version_publish(
     }
 
     let writer = lambda.functions.write().await;
-    let function = lambda.functions.get(&target.id).ok_or_else(|| target.not_found())?;
+    let mut function = lambda.functions.get(&target.id).ok_or_else(|| target.not_found())?;
     check_updatable(&function, input.revision_id.as_deref())?;
     let current = configuration::code_sha256(&function.record.latest.code.sha256);
     if let Some(given) = input.code_sha256.filter(|given| !given.is_empty() && given != &current) {
@@ -53,33 +53,37 @@ pub(crate) async fn version_publish(
         )));
     }
     let mut next = Function::clone(&function);
+    let latest = &function.record.latest;
     // `$LATEST` is settled, so what it needs is there: the version is active at once, or failed as it is.
-    let number = add_version(
-        &mut next,
-        input.description,
-        function.record.latest.state,
-        lambda.clock.epoch_ms(),
-    );
+    let state = snap_start::first_state(&latest.settings, latest.state);
+    let number = add_version(&mut next, input.description, state, lambda.clock.epoch_ms());
     let version = Version::Published(number);
-    let function = if next.published.len() == function.published.len() {
-        function
-    } else {
-        let slot = match function.slots.get(&Version::Latest) {
-            Some(Slot::Ready(latest)) => {
-                let mut snapshot = nilas_model::VersionSnapshot::clone(latest);
-                snapshot.version = version;
-                snapshot.generation = lambda.functions.next_generation();
-                let snapshot = Arc::new(snapshot);
-                lambda.garbage.keep_with(&snapshot);
-                Some(Slot::Ready(snapshot))
-            }
-            other => other.cloned(),
-        };
-        next.slots.extend(slot.map(|slot| (version, slot)));
-        writer.save(next).await?
-    };
+    if next.published.len() > function.published.len() {
+        if state.is_settled() {
+            let slot = slot_of_version(lambda, &function, version);
+            next.slots.extend(slot.map(|slot| (version, slot)));
+        }
+        let before = std::mem::replace(&mut function, writer.save(next).await?);
+        drop(writer);
+        settle_before_first_look(lambda, Some(&before), &function).await;
+    }
     let record = function.version(version).ok_or_else(|| target.not_found())?;
     body::answer(StatusCode::CREATED, &FunctionConfiguration::of(&function, version, record))
+}
+
+/// What the invoke path sees of a version that is like `$LATEST`.
+fn slot_of_version(lambda: &Lambda, function: &Function, version: Version) -> Option<Slot> {
+    match function.slots.get(&Version::Latest) {
+        Some(Slot::Ready(latest)) => {
+            let mut snapshot = VersionSnapshot::clone(latest);
+            snapshot.version = version;
+            snapshot.generation = lambda.functions.next_generation();
+            let snapshot = Arc::new(snapshot);
+            lambda.garbage.keep_with(&snapshot);
+            Some(Slot::Ready(snapshot))
+        }
+        other => other.cloned(),
+    }
 }
 
 /// Makes a version of `$LATEST`, unless the newest one is the same: then that one's number is the answer.

@@ -160,18 +160,22 @@ impl Code {
 /// Where a version is in its life; see "Lambda function states".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum State {
-    /// Created, package not yet unpacked.
+    /// Created, package not yet unpacked, or with SnapStart no snapshot made yet.
     Pending,
     Active,
     /// An update of `$LATEST` was accepted; the version before it serves until the package is there.
     Updating,
     /// The package could not be unpacked.
     Failed,
+    /// The init of a version with SnapStart failed, which is for good.
+    InitFailed,
+    /// This machine could not make the snapshot of a version with SnapStart.
+    SnapshotFailed,
 }
 
 impl State {
     pub(crate) fn is_settled(self) -> bool {
-        matches!(self, Self::Active | Self::Failed)
+        !matches!(self, Self::Pending | Self::Updating)
     }
 }
 

@@ -30,11 +30,13 @@ use crate::{Service, Services, ServicesConfig};
 
 mod aliases;
 mod concurrency;
+mod snap_start;
 
 const BASE: &str = "/2015-03-31/functions";
 
 struct Bench {
     services: Services,
+    engine: Engine,
     auth: AuthContext,
     sandbox: FakeSandbox,
     dir: tempfile::TempDir,
@@ -44,14 +46,17 @@ impl Bench {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let sandbox = FakeSandbox::new();
-        Self { services: open(dir.path(), &sandbox).await, auth: auth(), sandbox, dir }
+        let (services, engine) = open(dir.path(), &sandbox).await;
+        Self { services, engine, auth: auth(), sandbox, dir }
     }
 
     /// As after a restart of the server.
     async fn reopened(self) -> Self {
-        let Self { services, auth, sandbox, dir } = self;
+        let Self { services, engine, auth, sandbox, dir } = self;
+        engine.shutdown(Duration::ZERO).await;
         drop(services);
-        Self { services: open(dir.path(), &sandbox).await, auth, sandbox, dir }
+        let (services, engine) = open(dir.path(), &sandbox).await;
+        Self { services, engine, auth, sandbox, dir }
     }
 
     async fn send(
@@ -147,7 +152,7 @@ fn auth() -> AuthContext {
     }
 }
 
-async fn open(dir: &Path, sandbox: &FakeSandbox) -> Services {
+async fn open(dir: &Path, sandbox: &FakeSandbox) -> (Services, Engine) {
     let overrides = BTreeMap::from([
         ("nodejs".to_owned(), interpreter(dir, "node", "v20.1.0")),
         ("python3".to_owned(), interpreter(dir, "python3", "Python 3.12.1")),
@@ -174,9 +179,9 @@ async fn open(dir: &Path, sandbox: &FakeSandbox) -> Services {
         },
         roles_administer: false,
     };
-    Services::new(config, store, engine(dir, sandbox, clock.clone()), runtimes, clock)
-        .await
-        .unwrap()
+    let engine = engine(dir, sandbox, clock.clone());
+    let services = Services::new(config, store, engine.clone(), runtimes, clock).await;
+    (services.unwrap(), engine)
 }
 
 fn engine(dir: &Path, sandbox: &FakeSandbox, clock: Arc<SimClock>) -> Engine {
