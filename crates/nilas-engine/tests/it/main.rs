@@ -9,3 +9,4 @@ mod lifecycle;
 mod logs;
 mod provisioned;
 mod real_runtimes;
+mod snapshot;
