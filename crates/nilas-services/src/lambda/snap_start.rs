@@ -105,8 +105,9 @@ pub(crate) async fn optimise(
     let (function, version) = (snapshot.name.as_str(), snapshot.version);
     match err {
         SnapshotError::Platform(InvokeError::ShuttingDown) => None,
-        SnapshotError::Init { error_type, message } => {
-            tracing::info!(function, version = %version, error_type, message, "init failed before the snapshot");
+        // The function's own log has more.
+        SnapshotError::Init { error_type, .. } => {
+            tracing::info!(function, version = %version, error_type, "init failed before the snapshot");
             Some(Err(Unusable::Init))
         }
         SnapshotError::Platform(source) => {

@@ -1,5 +1,8 @@
 //! SnapStart as the API has it: what it refuses, and the way of a version from Pending to Active or Failed.
 
+use nilas_sandbox::StartError;
+use nilas_sandbox::fake::ControlCall;
+
 use super::*;
 
 const READY: u8 = 1;
@@ -198,6 +201,32 @@ async fn a_restart_keeps_what_is_made_and_makes_what_is_not() {
     assert_eq!(state(&bench.configuration("f:2").await), PENDING);
     let _process = bench.init(READY, b"").await;
     bench.state_is("f:2", ACTIVE).await;
+}
+
+#[tokio::test]
+async fn what_the_machine_could_not_start_is_tried_again_after_a_restart() {
+    let bench = bench().await;
+    bench.sandbox.fail_next_start(StartError::Full { live: 1 });
+    bench.publish("f").await;
+    let reason = "InternalError: Lambda was unable to create a new snapshot.";
+    let failed = format!("Failed ({reason}), update Failed ({reason}), snapshot Off");
+    bench.state_is("f:1", &failed).await;
+    bench.invoke_refused("f:1", expect![[r#"409 ResourceConflictException {"Type":"User","message":"The operation cannot be performed at this time. The function is currently in the following state: Failed"}"#]]).await;
+    let bench = bench.reopened().await;
+    let _process = bench.init(READY, b"").await;
+    bench.state_is("f:1", ACTIVE).await;
+}
+
+#[tokio::test]
+async fn a_version_may_be_deleted_while_it_is_pending() {
+    let bench = bench().await;
+    let process = bench.publish_pending().await;
+    bench.check("DELETE", &format!("{BASE}/f:1"), Value::Null, expect!["204"]).await;
+    say(&process, READY, b"").await;
+    process.called(ControlCall::Kill, 1).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let (status, _) = bench.call("GET", &format!("{BASE}/f:1"), Value::Null).await;
+    assert_eq!(status, 404);
 }
 
 #[tokio::test]
