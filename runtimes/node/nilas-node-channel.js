@@ -9,6 +9,7 @@ const KIND_READY = 1;
 const KIND_RESPONSE = 2;
 const KIND_ERROR = 3;
 const KIND_INIT_ERROR = 4;
+const KIND_TEMPLATE = 5;
 
 const LENGTH_BYTES = 4;
 const PREFIX_BYTES = LENGTH_BYTES + 1;
@@ -64,6 +65,11 @@ class Channel {
 
   sendInitError(body) {
     this.send(KIND_INIT_ERROR, '', body);
+  }
+
+  // The init is over, and forks can be ordered; or cannot, for the reason given.
+  sendTemplate(obstacle) {
+    this.send(KIND_TEMPLATE, '', obstacle);
   }
 
   send(kind, requestId, body) {

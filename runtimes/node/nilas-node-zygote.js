@@ -20,6 +20,12 @@ const COMMON_MODULES = [
   'string_decoder', 'timers', 'timers/promises', 'tls', 'tty', 'url', 'util', 'worker_threads', 'zlib',
 ];
 
+// The native part; there once `serve` has been called.
+let native = null;
+// The environment that the platform gave, as text, as opposed to what the function has made of it.
+let given = '';
+const random = makeRandom();
+
 // Returns once in each fork.
 async function serve(traits) {
   for (const name of COMMON_MODULES) {
@@ -31,26 +37,54 @@ async function serve(traits) {
   }
   const library = { exports: {} };
   process.dlopen(library, LIBRARY);
-  const { serve, go, pair, exiting, exit } = library.exports;
+  native = library.exports;
   // Finds the time zone.
   new Date().getTimezoneOffset();
   takeEnvironment(environmentText());
-  freshRandom();
-  await rehearse(traits, pair, { load: true });
+  random.seed();
+  await rehearse(traits, native.pair, { load: true });
   collectGarbage();
 
-  serve();
+  native.serve();
   // In a fork, which does not know yet what for. What it writes to now, it need not copy when it is waited for.
   takeIdentity();
-  Math.random = freshRandom();
-  leaveBy(exiting, exit);
-  await rehearse(traits, pair, { load: false });
+  random.seed();
+  Math.random = random.draw;
+  leaveBy(native.exiting, native.exit);
+  await rehearse(traits, native.pair, { load: false });
 
-  takeEnvironment(go());
+  given = native.go();
+  takeEnvironment(given);
   restartUptime();
   // Both were found out when the zygote booted.
   process.chdir(process.env.LAMBDA_TASK_ROOT);
   Module._initPaths();
+}
+
+// Whether this process is to be forked after its init.
+function isTemplate() {
+  return native !== null && native.isTemplate();
+}
+
+// Why it cannot be, although exactly as many threads may be lost; an empty string if it can.
+function obstacle(threads) {
+  return native.obstacle(threads);
+}
+
+// Returns once in each fork, whose environment is up to date.
+function serveAsTemplate() {
+  collectGarbage();
+  native.serveAsTemplate();
+  takeIdentity();
+  random.seed();
+  const before = parseEnvironment(given);
+  given = native.go();
+  // What the platform says anew, and nothing of what the function has set itself.
+  for (const [name, value] of parseEnvironment(given)) {
+    if (before.get(name) !== value) {
+      process.env[name] = value;
+    }
+  }
 }
 
 function environmentText() {
@@ -64,16 +98,22 @@ function collectGarbage() {
   v8.setFlagsFromString('--no-expose-gc');
 }
 
-// `NAME=VALUE`, each with a zero byte after it. What is the same already is left
-// alone: at every word about TZ, Node looks for its time zone anew, in hundreds of files.
-function takeEnvironment(text) {
-  const wanted = new Map();
+// `NAME=VALUE`, each with a zero byte after it.
+function parseEnvironment(text) {
+  const variables = new Map();
   for (const variable of text.split('\0')) {
     const at = variable.indexOf('=');
     if (at > 0) {
-      wanted.set(variable.slice(0, at), variable.slice(at + 1));
+      variables.set(variable.slice(0, at), variable.slice(at + 1));
     }
   }
+  return variables;
+}
+
+// What is the same already is left alone: at every word about TZ, Node looks for
+// its time zone anew, in hundreds of files.
+function takeEnvironment(text) {
+  const wanted = parseEnvironment(text);
   for (const [name, value] of Object.entries(process.env)) {
     if (!wanted.has(name)) {
       delete process.env[name];
@@ -108,10 +148,11 @@ function restartUptime() {
 
 // V8 has seeded its generator before the fork, and offers no way to do it anew:
 // forks would all draw the same numbers. This one is xoshiro128**.
-function freshRandom() {
-  const state = new Uint32Array(4);
-  crypto.randomFillSync(state);
-  let [a, b, c, d] = state;
+function makeRandom() {
+  let a, b, c, d;
+  const seed = () => {
+    [a, b, c, d] = crypto.randomFillSync(new Uint32Array(4));
+  };
   const next = () => {
     const product = Math.imul(b, 5);
     const result = Math.imul((product << 7) | (product >>> 25), 9);
@@ -126,9 +167,9 @@ function freshRandom() {
   };
   // 53 bits, as V8's own. Bound, since native functions show no source either.
   const random = () => ((next() >>> 5) * 0x4000000 + (next() >>> 6)) / 0x20000000000000;
-  const bound = random.bind(Math);
-  Object.defineProperty(bound, 'name', { value: 'random', configurable: true });
-  return bound;
+  const draw = random.bind(Math);
+  Object.defineProperty(draw, 'name', { value: 'random', configurable: true });
+  return { seed, draw };
 }
 
-module.exports = { serve };
+module.exports = { serve, isTemplate, obstacle, serveAsTemplate };

@@ -62,6 +62,10 @@ async function run(channel, environment) {
 
   try {
     const handler = await loadHandler(environment, traits);
+    if (environment.AWS_LAMBDA_INITIALIZATION_TYPE === 'snap-start') {
+      // Comes back in each restored environment.
+      await require('./nilas-node-snapshot').passThrough(channel);
+    }
     runtime = new Runtime(channel, handler, environment, logError, traits);
   } catch (error) {
     if (traits.promisesOnly) {

@@ -64,6 +64,11 @@ def run(channel, environment):
     log = FunctionLog(environment, encoder)
     try:
         handler = load_handler(environment["_HANDLER"])
+        if environment.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+            import nilas_python_snapshot
+
+            # Comes back in each restored environment.
+            nilas_python_snapshot.pass_through(channel)
     except Fault as fault:
         error = error_result(fault.message, fault.type, fault.trace)
     except Exception:

@@ -244,6 +244,27 @@ class Server:
         return self.process.pid not in pids and any(self.process.pid in ancestors(p) for p in pids)
 
 
+class Restoring:
+    """A server whose functions are published with SnapStart, so that their environments are forks of a template."""
+
+    def __init__(self, server: Server):
+        self._server = server
+
+    def __getattr__(self, name):
+        return getattr(self._server, name)
+
+    def deploy(self, *arguments, **members) -> str:
+        """The function's name with its version, as an invocation may name it."""
+        if members.get("runtime", "").startswith("provided"):
+            return self._server.deploy(*arguments, **members)  # Nothing is restored of those, here as on AWS.
+        lam = self._server.lambda_
+        name = self._server.deploy(*arguments, SnapStart={"ApplyOn": "PublishedVersions"}, **members)
+        version = lam.publish_version(FunctionName=name)["Version"]
+        waiter = lam.get_waiter("published_version_active")
+        waiter.wait(FunctionName=name, Qualifier=version, WaiterConfig={"Delay": 0.05})
+        return f"{name}:{version}"
+
+
 def ancestors(pid: int) -> set:
     seen = set()
     while pid > 1 and pid not in seen:
@@ -307,6 +328,12 @@ def server(request):
     """The same test against a server started as root, one started by an ordinary user, and one that starts every
     interpreter anew instead of forking it."""
     return request.getfixturevalue(f"{request.param}_server")
+
+
+@pytest.fixture(params=MODES)
+def restoring(request):
+    """As `server`, with functions whose environments are restored from snapshots."""
+    return Restoring(request.getfixturevalue(f"{request.param}_server"))
 
 
 @pytest.fixture

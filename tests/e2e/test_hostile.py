@@ -9,9 +9,17 @@ import time
 
 import pytest
 
-from conftest import IS_ROOT, ancestors
+from conftest import IS_ROOT, MODES, Restoring, ancestors
 
 CONTAINED = "def handler(event, context):\n    return 'unharmed'\n"
+
+
+@pytest.fixture(params=[*MODES, "plain", *[f"restored-{mode}" for mode in MODES]])
+def server(request):
+    """Forked from zygotes, started plainly, and forked from templates: contained in the same way."""
+    how, _, mode = request.param.rpartition("-")
+    server = request.getfixturevalue(f"{mode}_server")
+    return Restoring(server) if how else server
 
 
 @pytest.fixture
@@ -365,22 +373,30 @@ def handler(event, context):
 
 # Requests signed with the credentials that an environment has, by Python's standard library alone.
 SIGNED = r'''
-import datetime, hashlib, hmac, http.client, os, urllib.parse
+import datetime, hashlib, hmac, http.client, json, os, urllib.parse, urllib.request
+def role():
+    if "AWS_SESSION_TOKEN" in os.environ:
+        return [os.environ[name] for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"]]
+    token = {"Authorization": os.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN"]}
+    ask = urllib.request.Request(os.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"], headers=token)
+    got = json.load(urllib.request.urlopen(ask, timeout=10))
+    return [got[name] for name in ["AccessKeyId", "SecretAccessKey", "Token"]]
 def call(service, method, path, body=b"", headers=None, query=""):
     host = os.environ["AWS_ENDPOINT_URL"].split("//")[1]
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     region = os.environ["AWS_REGION"]
-    sent = {"host": host, "x-amz-date": now, "x-amz-security-token": os.environ["AWS_SESSION_TOKEN"],
+    key_id, secret, session = role()
+    sent = {"host": host, "x-amz-date": now, "x-amz-security-token": session,
             "x-amz-content-sha256": hashlib.sha256(body).hexdigest(), **(headers or {})}
     names = ";".join(sorted(sent))
     canonical = "\n".join([method, urllib.parse.quote(path), query, "".join(f"{n}:{sent[n]}\n" for n in sorted(sent)), names, sent["x-amz-content-sha256"]])
     scope = f"{now[:8]}/{region}/{service}/aws4_request"
     text = "\n".join(["AWS4-HMAC-SHA256", now, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-    key = ("AWS4" + os.environ["AWS_SECRET_ACCESS_KEY"]).encode()
+    key = ("AWS4" + secret).encode()
     for part in [now[:8], region, service, "aws4_request"]:
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
     signature = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
-    sent["authorization"] = f"AWS4-HMAC-SHA256 Credential={os.environ['AWS_ACCESS_KEY_ID']}/{scope}, SignedHeaders={names}, Signature={signature}"
+    sent["authorization"] = f"AWS4-HMAC-SHA256 Credential={key_id}/{scope}, SignedHeaders={names}, Signature={signature}"
     connection = http.client.HTTPConnection(host, timeout=10)
     connection.request(method, path + ("?" + query if query else ""), body, sent)
     answer = connection.getresponse()
@@ -436,7 +452,8 @@ def hold():
     s = socket.create_connection((host, int(port)), timeout=5)
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     scope = f"{now[:8]}/us-east-1/lambda/aws4_request"
-    head = f"POST /2015-03-31/functions/x/invocations HTTP/1.1\\r\\nhost: {host}\\r\\nx-amz-date: {now}\\r\\nx-amz-security-token: {os.environ['AWS_SESSION_TOKEN']}\\r\\nx-amz-content-sha256: {'0' * 64}\\r\\nauthorization: AWS4-HMAC-SHA256 Credential={os.environ['AWS_ACCESS_KEY_ID']}/{scope}, SignedHeaders=host;x-amz-date, Signature={'0' * 64}\\r\\ncontent-length: 6000000\\r\\n\\r\\n"
+    key_id, _, session = role()
+    head = f"POST /2015-03-31/functions/x/invocations HTTP/1.1\\r\\nhost: {host}\\r\\nx-amz-date: {now}\\r\\nx-amz-security-token: {session}\\r\\nx-amz-content-sha256: {'0' * 64}\\r\\nauthorization: AWS4-HMAC-SHA256 Credential={key_id}/{scope}, SignedHeaders=host;x-amz-date, Signature={'0' * 64}\\r\\ncontent-length: 6000000\\r\\n\\r\\n"
     try:
         s.sendall(head.encode() + b"x" * 5_999_999)
     except OSError: pass
@@ -570,7 +587,8 @@ def test_daemons_neither_run_while_frozen_nor_outlive_their_environment(server, 
     while len(sandboxes(server)) >= len(before) and time.monotonic() < deadline:
         time.sleep(0.05)
     gone = set(before) - set(sandboxes(server))
-    assert len(gone) == 1
+    # With a restored one its template goes, and what was kept ready for that.
+    assert len(gone) == 1 or isinstance(server, Restoring) and 1 < len(gone) <= 4
 
 
 def sandboxes(server) -> list:

@@ -120,6 +120,10 @@ pub enum InvokeError {
         #[source]
         source: Arc<std::io::Error>,
     },
+    #[error("the afterRestore() runtime hook encountered an error")]
+    RestoreFailed,
+    #[error("the snapshot could not be restored within the time limit")]
+    RestoreTimedOut,
     #[error("the environment ended without an answer")]
     Lost,
 }

@@ -28,11 +28,15 @@ const BOOTSTRAPS: &[(&str, &[u8])] = bootstraps! {
         "nilas-node-invocation.js",
         "nilas-node-loader.js",
         "nilas-node-rehearsal.js",
+        "nilas-node-snapshot.js",
         "nilas-node-stream.js",
-        "nilas-node-zygote.js";
+        "nilas-node-zygote.js",
+        "snapshot_restore_js.js";
     "python":
         "nilas_python.py",
-        "nilas_python_zygote.py";
+        "nilas_python_snapshot.py",
+        "nilas_python_zygote.py",
+        "snapshot_restore_py.py";
 };
 
 /// Writes the bootstraps, readable by the users that environments run as.

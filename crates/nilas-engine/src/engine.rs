@@ -5,8 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use nilas_model::{
-    Clock, CredentialIssuer, FunctionId, FunctionKey, Outcome, SessionCredentials, VersionSnapshot,
-    limits,
+    Clock, CredentialIssuer, FunctionId, FunctionKey, Outcome, VersionSnapshot, limits,
 };
 use nilas_sandbox::Sandbox;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -16,9 +15,11 @@ use crate::api::{
     InvokeError, LogSink, ProvisionedStatus,
 };
 use crate::bootstraps;
+use crate::environment::credentials::Issue;
 use crate::environment::{self, Handle, Job, Order};
 use crate::launch;
 use crate::pool::{Action, Concurrency, Event, Pool, PoolConfig, Remains, Slot, Ticket, Wanted};
+use crate::snapshot::Templates;
 
 /// Runs functions. Clones share one pool.
 #[derive(Debug, Clone)]
@@ -39,6 +40,7 @@ pub(crate) struct Inner {
     /// Something ended: for who waits at shutdown.
     changed: Notify,
     ticker: OnceLock<()>,
+    pub(crate) templates: Templates,
 }
 
 /// Never locked across an await; what happens under it neither blocks nor writes.
@@ -92,6 +94,7 @@ impl Engine {
             shared: Mutex::new(shared),
             changed: Notify::new(),
             ticker: OnceLock::new(),
+            templates: Templates::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -122,6 +125,7 @@ impl Engine {
     /// Ends environments of older generations: idle ones now, busy ones after their invocation.
     pub fn retire(&self, key: &FunctionKey, older_than_generation: u64) {
         let older_than = older_than_generation;
+        self.inner.templates.retire(key, older_than);
         self.inner.step(Event::Retire { function: key.clone(), older_than });
     }
 
@@ -165,6 +169,7 @@ impl Engine {
         self.inner.step(Event::Shutdown);
         self.inner.wait_until(finish_within, |pool| pool.active() == 0).await;
         self.inner.step(Event::StopAll);
+        self.inner.templates.clear();
         let stop_within = Duration::from_millis(limits::SHUTDOWN_MS_MAX);
         if !self.inner.wait_until(stop_within, Pool::is_empty).await {
             tracing::warn!("environments are left at shutdown");
@@ -258,12 +263,14 @@ impl Inner {
     }
 
     /// Good for as long as an environment may live, its last invocation included.
-    pub(crate) fn issue_credentials(&self, snapshot: &VersionSnapshot) -> SessionCredentials {
+    pub(crate) fn issue_credentials(&self, snapshot: &VersionSnapshot) -> Issue {
         let ttl_ms = self.config.age_ms_max
             + self.config.idle_ms_max
             + u64::from(limits::TIMEOUT_S_MAX) * 1_000;
-        let session = snapshot.name.as_str();
-        self.credentials.issue(&snapshot.account, &snapshot.role_arn, session, ttl_ms)
+        let credentials = Arc::clone(&self.credentials);
+        let (account, role_arn) = (snapshot.account.clone(), snapshot.role_arn.clone());
+        let session = snapshot.name.as_str().to_owned();
+        Arc::new(move || credentials.issue(&account, &role_arn, &session, ttl_ms))
     }
 
     /// Returns once the engine shuts down.
@@ -360,7 +367,7 @@ impl Inner {
         tokio::time::timeout(within, waiting).await.is_ok()
     }
 
-    fn now_ms(&self) -> u64 {
+    pub(crate) fn now_ms(&self) -> u64 {
         self.clock.monotonic_us() / 1_000
     }
 

@@ -1,26 +1,29 @@
 //! One environment: a task that boots a runtime, serves invocations one at a time, and ends it.
 
 mod ahead;
+pub(crate) mod credentials;
 mod frames;
 mod link;
 mod process;
+mod report;
+mod restore;
 mod runtime_api;
-pub(crate) mod trial;
+pub(crate) mod template;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use nilas_model::{EnvironmentId, FunctionErrorKind, Outcome, Report, VersionSnapshot};
+use nilas_model::{EnvironmentId, FunctionErrorKind, Outcome, Restore, VersionSnapshot};
 use nilas_sandbox::Exit;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use self::process::{InitFailure, Process};
+use self::process::{How, InitFailure, Process};
 use crate::api::{Invocation, InvokeError};
 use crate::engine::Inner;
 use crate::fault::FunctionFault;
+use crate::launch::{Start, initialization_type};
 use crate::logs::{
-    InitPhase, InitReport, Journal, Place, ReportLine, RuntimeVersion, lock, rfc3339_ms,
-    stream_name,
+    InitPhase, InitReport, Journal, Place, RuntimeVersion, lock, rfc3339_ms, stream_name,
 };
 use crate::pool::{Event, Slot, Ticket};
 
@@ -81,6 +84,15 @@ struct Clocked {
     started_us: u64,
     /// Of the init before the first invocation, when it succeeded.
     init_us: Option<u64>,
+    /// Of the restore before the first invocation.
+    restore: Option<Restore>,
+}
+
+impl Clocked {
+    /// Of an invocation that has nothing before it.
+    fn at(started_us: u64) -> Self {
+        Self { started_us, init_us: None, restore: None }
+    }
 }
 
 /// How one invocation left its environment.
@@ -144,11 +156,9 @@ impl Launch {
 
 impl Environment {
     async fn run(mut self, job: Option<Job>) {
-        let version = RuntimeVersion::of(&self.snapshot);
-        lock(&self.journal).init_start(&version, &self.snapshot);
         let (mut process, mut served) = match job {
             Some(job) => {
-                let Some((mut process, job, clocked)) = self.boot(job).await else { return };
+                let Some((mut process, job, clocked)) = self.begin(job).await else { return };
                 let served = self.serve(&mut process, job, clocked).await;
                 (process, served)
             }
@@ -167,23 +177,38 @@ impl Environment {
                 self.end(Some(order.job));
                 return;
             }
-            let clocked = Clocked { started_us: self.engine.clock.monotonic_us(), init_us: None };
+            let clocked = Clocked::at(self.engine.clock.monotonic_us());
             served = self.serve(&mut process, order.job, clocked).await;
         }
         process.end().await;
         self.end(None);
     }
 
+    /// Restored if there is something to restore it from, else initialised.
+    async fn begin(&mut self, job: Job) -> Option<(Process, Job, Clocked)> {
+        match self.engine.template(&self.snapshot) {
+            Some(template) => self.restore(job, template).await,
+            None => self.boot(job).await,
+        }
+    }
+
+    fn announce_init(&self, start: &Start) {
+        let version = RuntimeVersion::of(&self.snapshot);
+        lock(&self.journal).init_start(&version, &self.snapshot, start);
+    }
+
     /// Init, and again within the first invocation if it fails; see "Lambda execution environment lifecycle",
     /// "Failures during the Init phase". None: the environment is over and the job answered.
     async fn boot(&mut self, job: Job) -> Option<(Process, Job, Clocked)> {
+        self.announce_init(&self.start());
         let started_us = self.engine.clock.monotonic_us();
         let init_limit = Duration::from_millis(self.engine.config.init_ms_max);
-        let failure = match self.attempt(0, init_limit).await {
+        let failure = match self.attempt(0, init_limit, self.start()).await {
             Ok(process) => {
                 self.engine.step(Event::Initialized { slot: self.slot });
                 let now_us = self.engine.clock.monotonic_us();
-                let clocked = Clocked { started_us: now_us, init_us: Some(now_us - started_us) };
+                let init_us = Some(now_us - started_us);
+                let clocked = Clocked { init_us, ..Clocked::at(now_us) };
                 return Some((process, job, clocked));
             }
             Err(failure) => failure,
@@ -193,8 +218,8 @@ impl Environment {
         }
         let started_us = self.engine.clock.monotonic_us();
         let timeout = Duration::from_millis(self.snapshot.timeout_ms);
-        let clocked = Clocked { started_us, init_us: None };
-        match self.attempt(1, timeout).await {
+        let clocked = Clocked::at(started_us);
+        match self.attempt(1, timeout, self.start()).await {
             Ok(process) => {
                 self.engine.step(Event::Initialized { slot: self.slot });
                 Some((process, job, clocked))
@@ -210,17 +235,16 @@ impl Environment {
         }
     }
 
-    async fn attempt(&mut self, attempt: u32, limit: Duration) -> Result<Process, InitFailure> {
+    async fn attempt(
+        &mut self,
+        attempt: u32,
+        limit: Duration,
+        start: Start,
+    ) -> Result<Process, InitFailure> {
         let engine = Arc::clone(&self.engine);
-        let mut process = Process::start(
-            &engine,
-            &self.snapshot,
-            self.id,
-            attempt,
-            self.provisioned,
-            &self.journal,
-        )
-        .await?;
+        let (snapshot, how) = (&self.snapshot, How::Fresh(start));
+        let mut process =
+            Process::start(&engine, snapshot, self.id, attempt, how, &self.journal).await?;
         self.engine.step(Event::SandboxStarted { slot: self.slot });
         // Init has every CPU, as on AWS; its retry, which may take as long as an invocation, has the function's share.
         if attempt > 0 {
@@ -236,6 +260,10 @@ impl Environment {
                 Err(failure)
             }
         }
+    }
+
+    fn start(&self) -> Start {
+        if self.provisioned { Start::Provisioned } else { Start::OnDemand }
     }
 
     fn share_cpu(&self, process: &Process) {
@@ -255,19 +283,21 @@ impl Environment {
         let elapsed_us = self.engine.clock.monotonic_us() - started_us;
         let (fault, report) = match failure {
             InitFailure::Platform(error) => return Err(error),
+            // Only a restored environment depends on a fork.
+            InitFailure::Fork(_) => return Err(InvokeError::Lost),
             InitFailure::TimedOut => {
                 let duration_us = u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
                 let timeout_ms = self.snapshot.timeout_ms;
-                let report = InitReport { phase, duration_us, status: "timeout", error_type: None };
-                (FunctionFault::Timeout { timeout_ms }, report)
+                (FunctionFault::Timeout { timeout_ms }, (duration_us, "timeout", None))
             }
             InitFailure::Fault(fault) => {
                 let error_type = Some(fault.error_type().to_owned());
-                let report =
-                    InitReport { phase, duration_us: elapsed_us, status: "error", error_type };
-                (fault, report)
+                (fault, (elapsed_us, "error", error_type))
             }
         };
+        let (duration_us, status, error_type) = report;
+        let initialization = initialization_type(&self.snapshot, &self.start());
+        let report = InitReport { phase, initialization, duration_us, status, error_type };
         lock(&self.journal).init_report(&report);
         Ok(fault)
     }
@@ -391,7 +421,8 @@ impl Environment {
     }
 
     fn warn(&self, error: &InvokeError) {
-        if !matches!(error, InvokeError::ShuttingDown) {
+        let function_s = matches!(error, InvokeError::RestoreFailed | InvokeError::RestoreTimedOut);
+        if !function_s && !matches!(error, InvokeError::ShuttingDown) {
             let cause = std::error::Error::source(error);
             tracing::warn!(environment = %self.id, %error, cause, "environment start failed");
         }
@@ -432,45 +463,6 @@ impl Environment {
                 tracing::warn!(environment = %self.id, %error, "freeze failed");
             }
         }
-    }
-
-    fn report(&self, clocked: Clocked, fault: Option<&FunctionFault>) -> Report {
-        let elapsed_us = self.engine.clock.monotonic_us().saturating_sub(clocked.started_us);
-        let duration_us = match fault {
-            Some(FunctionFault::Timeout { timeout_ms }) => timeout_ms * 1_000,
-            _ => elapsed_us,
-        };
-        // Since August 2025 AWS bills init of managed runtimes too, as it always did that of custom ones.
-        let billed_us = duration_us + clocked.init_us.unwrap_or(0);
-        Report {
-            duration_us,
-            billed_ms: billed_us.div_ceil(1_000).max(1),
-            memory_mib: self.snapshot.memory_mib,
-            memory_used_mib: 0,
-            init_us: clocked.init_us,
-        }
-    }
-
-    fn memory_mib(&self, bytes: u64) -> u32 {
-        const MIB: u64 = 1_048_576;
-        u32::try_from(bytes.div_ceil(MIB)).unwrap_or(u32::MAX).min(self.snapshot.memory_mib)
-    }
-
-    /// END and REPORT; answers with the tail.
-    fn write_end(
-        &self,
-        request_id: nilas_model::RequestId,
-        report: &Report,
-        fault: Option<&FunctionFault>,
-    ) -> Option<bytes::Bytes> {
-        let mut journal = lock(&self.journal);
-        journal.end(&ReportLine {
-            request_id,
-            report,
-            fault: fault.map(|fault| (fault.status(), fault.error_type())),
-            visible: fault.is_some_and(FunctionFault::is_platform_visible),
-        });
-        journal.take_tail()
     }
 
     /// Tells the pool, once. An order that came too late goes back to it.

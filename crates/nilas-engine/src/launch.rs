@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use nilas_model::{
     EnvironmentId, LogFormat, RuntimeKind, SessionCredentials, VersionSnapshot, limits,
 };
-use nilas_sandbox::{Limits, ReadOnlyMount, SandboxSpec, Zygote};
+use nilas_sandbox::{Limits, Origin, ReadOnlyMount, SandboxSpec, Zygote};
 
 use crate::api::EngineConfig;
+use crate::environment::credentials;
 
 /// Where the Runtime API listens inside an environment, as on AWS.
 pub(crate) const RUNTIME_API_PORT: u16 = 9001;
@@ -33,10 +34,31 @@ pub(crate) struct LaunchContext<'a> {
     pub(crate) environment: EnvironmentId,
     /// 0 for the first start of an environment, 1 for the retry of its init.
     pub(crate) attempt: u32,
-    /// Initialised ahead of any invocation.
-    pub(crate) provisioned: bool,
+    pub(crate) start: Start,
     pub(crate) log_stream: &'a str,
-    pub(crate) credentials: &'a SessionCredentials,
+    pub(crate) credentials: &'a Credentials,
+}
+
+/// How a function comes by the credentials of its role.
+#[derive(Debug)]
+pub(crate) enum Credentials {
+    /// In its variables.
+    Issued(SessionCredentials),
+    /// It asks for them, with the token.
+    Asked { token: String },
+}
+
+/// How an environment comes to be.
+#[derive(Debug, Clone)]
+pub(crate) enum Start {
+    /// For an invocation.
+    OnDemand,
+    /// Ahead of any invocation.
+    Provisioned,
+    /// To be initialised and then forked, for others of its version.
+    Template,
+    /// Forked from the template in the sandbox of this id.
+    Restored { template: String },
 }
 
 /// The package and the layers have no `bootstrap`.
@@ -56,7 +78,7 @@ pub(crate) fn sandbox_spec(cx: &LaunchContext<'_>) -> Result<SandboxSpec, NoBoot
     let (mounts, symlinks) = file_system(cx.config, snapshot);
     let custom = snapshot.kind == RuntimeKind::Custom;
     let mut listeners = vec![cx.config.host_endpoint_port];
-    if custom {
+    if custom || matches!(cx.credentials, Credentials::Asked { .. }) {
         listeners.push(RUNTIME_API_PORT);
     }
     Ok(SandboxSpec {
@@ -67,7 +89,12 @@ pub(crate) fn sandbox_spec(cx: &LaunchContext<'_>) -> Result<SandboxSpec, NoBoot
         mounts,
         symlinks,
         limits: sandbox_limits(cx.config, snapshot),
-        zygote: zygote(cx.config, snapshot),
+        origin: match (&cx.start, zygote(cx.config, snapshot)) {
+            (Start::Restored { template }, _) => Origin::Template(template.clone()),
+            (_, Some(zygote)) => Origin::Zygote(zygote),
+            (_, None) => Origin::Program,
+        },
+        template: matches!(cx.start, Start::Template),
         listeners,
         outbound: cx.config.outbound,
     })
@@ -255,22 +282,26 @@ fn defaults(config: &EngineConfig, snapshot: &VersionSnapshot) -> BTreeMap<Strin
     variables
 }
 
+/// What AWS calls the way an environment is initialised.
+pub(crate) fn initialization_type(snapshot: &VersionSnapshot, start: &Start) -> &'static str {
+    match start {
+        _ if snapshot.snap_start => "snap-start",
+        Start::Provisioned => "provisioned-concurrency",
+        Start::OnDemand | Start::Template | Start::Restored { .. } => "on-demand",
+    }
+}
+
 fn reserved(cx: &LaunchContext<'_>) -> Vec<(&'static str, String)> {
     let snapshot = cx.snapshot;
     let region = snapshot.region.as_str().to_owned();
-    let initialization = if cx.provisioned { "provisioned-concurrency" } else { "on-demand" };
+    let initialization = initialization_type(snapshot, &cx.start);
     let mut reserved = vec![
-        ("AWS_ACCESS_KEY_ID", cx.credentials.access_key_id.clone()),
-        ("AWS_SECRET_ACCESS_KEY", cx.credentials.secret_access_key.clone()),
-        ("AWS_SESSION_TOKEN", cx.credentials.session_token.clone()),
         ("AWS_REGION", region.clone()),
         ("AWS_DEFAULT_REGION", region),
         ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", snapshot.memory_mib.to_string()),
         ("AWS_LAMBDA_FUNCTION_NAME", snapshot.name.as_str().to_owned()),
         ("AWS_LAMBDA_FUNCTION_VERSION", snapshot.version.to_string()),
         ("AWS_LAMBDA_INITIALIZATION_TYPE", initialization.to_owned()),
-        ("AWS_LAMBDA_LOG_GROUP_NAME", snapshot.logging.group.clone()),
-        ("AWS_LAMBDA_LOG_STREAM_NAME", cx.log_stream.to_owned()),
         ("AWS_LAMBDA_RUNTIME_API", format!("127.0.0.1:{RUNTIME_API_PORT}")),
         ("LAMBDA_RUNTIME_DIR", RUNTIME_ROOT.to_owned()),
         ("LAMBDA_TASK_ROOT", TASK_ROOT.to_owned()),
@@ -278,6 +309,23 @@ fn reserved(cx: &LaunchContext<'_>) -> Vec<(&'static str, String)> {
         ("_AWS_XRAY_DAEMON_PORT", "2000".to_owned()),
         ("_HANDLER", snapshot.handler.clone()),
     ];
+    match cx.credentials {
+        Credentials::Issued(issued) => reserved.extend([
+            ("AWS_ACCESS_KEY_ID", issued.access_key_id.clone()),
+            ("AWS_SECRET_ACCESS_KEY", issued.secret_access_key.clone()),
+            ("AWS_SESSION_TOKEN", issued.session_token.clone()),
+        ]),
+        Credentials::Asked { token } => {
+            let uri = format!("http://127.0.0.1:{RUNTIME_API_PORT}{}", credentials::PATH);
+            reserved.push(("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri));
+            reserved.push(("AWS_CONTAINER_AUTHORIZATION_TOKEN", token.clone()));
+        }
+    }
+    // A snapshot is taken before its environments have a stream; see "Monitoring for Lambda SnapStart".
+    if !snapshot.snap_start {
+        reserved.push(("AWS_LAMBDA_LOG_GROUP_NAME", snapshot.logging.group.clone()));
+        reserved.push(("AWS_LAMBDA_LOG_STREAM_NAME", cx.log_stream.to_owned()));
+    }
     if snapshot.kind != RuntimeKind::Custom {
         reserved.push(("AWS_EXECUTION_ENV", format!("AWS_Lambda_{}", snapshot.runtime)));
         reserved.push(("_LAMBDA_TELEMETRY_LOG_FD", TELEMETRY_FD.to_owned()));

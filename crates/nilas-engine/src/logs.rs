@@ -7,6 +7,6 @@ mod telemetry;
 
 pub(crate) use self::journal::{Journal, Place};
 pub(crate) use self::lines::{
-    InitPhase, InitReport, ReportLine, RuntimeVersion, rfc3339_ms, stream_name,
+    InitPhase, InitReport, ReportLine, RestoreReport, RuntimeVersion, rfc3339_ms, stream_name,
 };
 pub(crate) use self::output::{Output, lock};

@@ -17,5 +17,5 @@ pub use names::{
     AccountId, EnvironmentId, FunctionArn, FunctionId, FunctionKey, FunctionName, FunctionRef,
     NameError, Qualifier, Region, RequestId, Version,
 };
-pub use outcome::{Blame, FunctionErrorKind, Outcome, Report};
+pub use outcome::{Blame, FunctionErrorKind, Outcome, Report, Restore};
 pub use snapshot::{Interpreter, LogFormat, LogLevel, LoggingConfig, RuntimeKind, VersionSnapshot};

@@ -102,6 +102,10 @@ pub const STARTS_MAX: usize = 64;
 pub const UNRESERVED_CONCURRENCY_MIN: u32 = 100;
 /// Init of a provisioned environment, milliseconds; the function's own timeout if that is longer.
 pub const PROVISIONED_INIT_MS_MAX: u64 = 130_000;
+/// Restore of an environment from a snapshot, its hooks included, milliseconds; see "Lambda SnapStart", "Runtime hooks".
+pub const RESTORE_MS_MAX: u64 = 10_000;
+/// Processes kept to restore environments from; the one used longest ago goes first.
+pub const TEMPLATES_MAX: usize = 256;
 /// Between a provisioned environment that did not start and the next try, milliseconds.
 pub const PROVISION_RETRY_MS: u64 = 60_000;
 

@@ -43,4 +43,14 @@ pub struct Report {
     pub memory_used_mib: u32,
     /// Present on the first invocation of an environment that was initialised for it.
     pub init_us: Option<u64>,
+    /// Likewise of one that was restored from a snapshot.
+    pub restore: Option<Restore>,
+}
+
+/// The figures of a restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restore {
+    pub duration_us: u64,
+    /// Of the function's own hooks.
+    pub billed_ms: u64,
 }

@@ -243,6 +243,11 @@ impl Cgroup {
         self.unified.as_ref().map(|dir| File::open(dir).map_err(at(dir))).transpose()
     }
 
+    /// The list of the v2 group's processes; who may not choose where a process is born moves it through this.
+    pub(crate) fn open_procs(&self) -> Result<Option<File>, CgroupError> {
+        self.unified.as_ref().map(|dir| open_for_writing(&dir.join("cgroup.procs"))).transpose()
+    }
+
     /// One descriptor a v1 group; a process that writes "0" to each moves in.
     ///
     /// Moving oneself through `tasks` spares the global lock that `cgroup.procs` takes, which costs milliseconds.
@@ -280,6 +285,14 @@ impl Cgroup {
             parts.push((part, file.into()));
         }
         Ok(parts)
+    }
+
+    /// Where there is a v2 group.
+    pub(crate) fn set_frozen(&self, frozen: bool) {
+        if let Some(dir) = &self.unified {
+            // Gone if removed.
+            drop(write(&dir.join("cgroup.freeze"), if frozen { "1" } else { "0" }));
+        }
     }
 
     pub(crate) fn kill(&self) {

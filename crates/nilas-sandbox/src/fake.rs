@@ -6,7 +6,7 @@
 //! # use nilas_sandbox::{Exit, Limits, Outbound, Sandbox, SandboxSpec};
 //! # let spec = SandboxSpec { id: "a".into(), argv: vec!["/bin/true".into()], env: vec![], cwd: "/".into(),
 //! #     mounts: vec![], symlinks: vec![], limits: Limits { memory_bytes: 1, cpu_millis: 1, processes: 1, files: 1,
-//! #     tmp_bytes: 1 }, zygote: None, listeners: vec![], outbound: Outbound::None };
+//! #     tmp_bytes: 1 }, origin: nilas_sandbox::Origin::Program, template: false, listeners: vec![], outbound: Outbound::None };
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 //! let sandbox = FakeSandbox::new();
 //! let started = sandbox.start(spec).await.unwrap();
@@ -150,6 +150,8 @@ impl Sandbox for FakeSandbox {
     fn warm(&self, zygote: &Zygote) {
         lock(&self.inner.warmed).push(zygote.clone());
     }
+
+    fn expect_forks(&self, _template: &str, _spec: SandboxSpec) {}
 }
 
 // === impl FakeProcess ===

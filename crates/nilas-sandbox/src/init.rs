@@ -37,6 +37,8 @@ pub(crate) struct Birth {
     pub(crate) tools: Tools,
     /// Hears from a fork of a zygote.
     pub(crate) report: OwnedFd,
+    /// The v2 group's list of processes, if the fork cannot be born in it.
+    pub(crate) procs: Option<OwnedFd>,
     pub(crate) stdio: Stdio,
     pub(crate) orders: OwnedFd,
     pub(crate) function_filter: Filter,
@@ -124,6 +126,12 @@ fn live(birth: &mut Birth) -> Result<(), Failure> {
         Some(program) => start_main(birth, program)?,
         None => await_fork(&birth.report)?,
     };
+    if let Some(procs) = &birth.procs {
+        // While it waits to be told what it is for: what it starts then is in the group as well.
+        let pid = main.as_raw_nonzero().to_string();
+        // One that has ended already needs no group.
+        sys::best_effort(rustix::io::retry_on_intr(|| rustix::io::write(procs, pid.as_bytes())));
+    }
     step("report the start", protocol::send(status, &FromInit::Running, &[], SendFlags::empty()))?;
     // Pid 1 must not hold the function's sockets and pipes open after the function has closed them.
     let children = step("open signal descriptor", sys::signal_fd(&[libc::SIGCHLD]))?;
@@ -136,7 +144,7 @@ fn live(birth: &mut Birth) -> Result<(), Failure> {
 
 /// The fork copied all of the spawner's descriptors, other sandboxes' among them.
 fn keep_only_own_descriptors(birth: &Birth) -> Result<(), StepError> {
-    let Birth { tools, stdio, orders, report, .. } = birth;
+    let Birth { tools, stdio, orders, report, procs, .. } = birth;
     let mut keep = vec![
         tools.status.as_raw_fd(),
         report.as_raw_fd(),
@@ -146,6 +154,7 @@ fn keep_only_own_descriptors(birth: &Birth) -> Result<(), StepError> {
         stdio.channel.as_raw_fd(),
         stdio.telemetry.as_raw_fd(),
     ];
+    keep.extend(procs.iter().map(AsRawFd::as_raw_fd));
     keep.extend(tools.cgroup_doors.iter().map(AsRawFd::as_raw_fd));
     keep.extend(tools.mounts.iter().flat_map(jail::OpenedMount::descriptors));
     step("close the spawner's descriptors", sys::close_all_but(sys::LOW_DESCRIPTORS, &keep))

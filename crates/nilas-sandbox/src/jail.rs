@@ -4,12 +4,14 @@
 //! steps, cut where it becomes known what the sandbox is for; the order matters, and each step says why it comes now.
 
 mod mounts;
+mod tmp_copy;
 
 use std::fs;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount_change, mount_remount, unmount,
 };
@@ -24,7 +26,7 @@ use mounts::{attach, bind_proc, inside, make_symlink, mount_proc, mount_tmpfs, w
 use crate::cgroup::processes_max;
 use crate::net;
 use crate::order::RESOURCES;
-use crate::protocol::{self, Failure, Go, Outfit};
+use crate::protocol::{self, Failure, Go, Outfit, Tmp};
 use crate::spec::Limits;
 use crate::sys;
 
@@ -122,21 +124,26 @@ pub(crate) fn prepare(plan: &Plan, tools: &mut Tools) -> Result<(), StepError> {
     step("bring loopback up", net::loopback_up())
 }
 
-/// Makes a prepared jail the one of a certain sandbox, and gives up every right; gives the listening sockets.
+/// Makes a prepared jail the one of a certain sandbox, and gives up every right; gives the listening sockets, and `/tmp` if
+/// that is lent.
 ///
-/// `trees` are the sources of the outfit's mounts.
+/// `trees` are the sources of the outfit's mounts, then the directory to copy if there is one.
 pub(crate) fn fit(
     outfit: &Outfit,
-    trees: Vec<OwnedFd>,
+    mut trees: Vec<OwnedFd>,
     id_range: bool,
 ) -> Result<Vec<OwnedFd>, StepError> {
     let root = Path::new("/");
+    let template = if outfit.tmp == Tmp::Copied { trees.pop() } else { None };
     for (number, mount) in OpenedMount::received(&outfit.mounts, trees)?.into_iter().enumerate() {
         attach(root, mount, number)?;
     }
     let inodes = (outfit.limits.tmp_bytes / TMP_BYTES_PER_INODE).max(TMP_INODES_MIN);
     let tmp = format!("size={},nr_inodes={inodes},mode=1777", outfit.limits.tmp_bytes);
     mount_tmpfs("mount /tmp", &root.join("tmp"), &tmp)?;
+    if let Some(template) = template {
+        step("copy /tmp", tmp_copy::copy(&template))?;
+    }
     // Links after mounts: a mount must not be led astray by one.
     for (path, target) in &outfit.symlinks {
         make_symlink(path, target)?;
@@ -144,7 +151,11 @@ pub(crate) fn fit(
     // Nothing more to create in the root itself.
     close_root()?;
     // Sockets while there are capabilities over the network namespace.
-    let listeners = open_listeners(&outfit.listeners)?;
+    let mut listeners = open_listeners(&outfit.listeners)?;
+    if outfit.tmp == Tmp::Lent {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        listeners.push(step("lend /tmp", rustix::fs::open("/tmp", flags, Mode::empty()))?);
+    }
     set_limits(&outfit.limits)?;
     drop_everything(id_range)?;
     // Last of all, since changing ids clears it: if the spawner dies, so do we, frozen or not.

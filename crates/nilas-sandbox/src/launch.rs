@@ -28,7 +28,7 @@ use crate::memory::{GroupStat, MemoryGauge};
 use crate::net::Subnet;
 use crate::protocol::{self, Event, Failure, Part, ProtocolError, Request};
 use crate::spawner::SERVER_DESCRIPTOR;
-use crate::spec::{Limits, Outbound, Sandbox, SandboxSpec, StartError, Started, Zygote};
+use crate::spec::{Limits, Origin, Outbound, Sandbox, SandboxSpec, StartError, Started, Zygote};
 use crate::sys;
 
 /// The argument by which the binary knows that it is the spawner.
@@ -247,7 +247,8 @@ impl Sandbox for LinuxSandbox {
         spec: SandboxSpec,
     ) -> Pin<Box<dyn Future<Output = Result<Started, StartError>> + Send + '_>> {
         Box::pin(async move {
-            let plain = spec.zygote.is_some().then(|| SandboxSpec { zygote: None, ..spec.clone() });
+            let forked = matches!(spec.origin, Origin::Zygote(_)) && !spec.template;
+            let plain = forked.then(|| SandboxSpec { origin: Origin::Program, ..spec.clone() });
             match (self.start_one(spec).await, plain) {
                 (Err(error @ StartError::Fork { .. }), Some(plain)) => {
                     tracing::warn!(%error, "fork of a zygote failed; starting plainly");
@@ -261,6 +262,12 @@ impl Sandbox for LinuxSandbox {
     fn warm(&self, zygote: &Zygote) {
         // Where the spawner is busy or gone, the first start asks again.
         let request = Request::Warm(zygote.clone());
+        drop(protocol::send(&self.link.socket, &request, &[], SendFlags::DONTWAIT));
+    }
+
+    fn expect_forks(&self, template: &str, spec: SandboxSpec) {
+        // As above.
+        let request = Request::ExpectForks { template: template.to_owned(), spec: Box::new(spec) };
         drop(protocol::send(&self.link.socket, &request, &[], SendFlags::DONTWAIT));
     }
 }

@@ -42,6 +42,11 @@ pub(crate) enum Request {
     },
     /// Boot it, if it is not.
     Warm(Zygote),
+    /// It has done its init: a few forks of it may be made ahead, each for the sandbox of `spec`.
+    ExpectForks {
+        template: String,
+        spec: Box<SandboxSpec>,
+    },
     /// The slow way to kill, for hosts without `cgroup.kill`.
     Kill {
         token: u64,
@@ -148,8 +153,19 @@ pub(crate) struct Outfit {
     /// Outer ones before those below them.
     pub(crate) mounts: Vec<ReadOnlyMount>,
     pub(crate) symlinks: Vec<(PathBuf, PathBuf)>,
-    /// What to execute; none if the main process is forked from a zygote.
+    /// What to execute; none if the main process is forked.
     pub(crate) program: Option<Program>,
+    pub(crate) tmp: Tmp,
+}
+
+/// What `/tmp` starts with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Tmp {
+    Empty,
+    /// Likewise, and a descriptor of it goes back after those of the listeners.
+    Lent,
+    /// With a copy of what is in the directory that comes after the trees.
+    Copied,
 }
 
 /// What pid 1 executes.

@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 pub(crate) enum Role {
     /// The main process and all its descendants.
     Function,
+    /// A main process that will be forked into other sandboxes: a function's, that may join namespaces. It lacks the
+    /// rights over any but those that are made for its forks.
+    Template,
     /// Our pid 1.
     Init,
 }
@@ -69,20 +72,34 @@ struct Rule {
     args: Vec<Value>,
 }
 
+impl Rules {
+    fn allow_to_join(&mut self) {
+        for rule in &mut self.deny {
+            rule.syscalls.retain(|syscall| syscall != "setns");
+        }
+        self.allow.push(Rule {
+            why: "a template's helpers join the namespaces of its forks".to_owned(),
+            arch: None,
+            syscalls: vec!["setns".to_owned()],
+            args: Vec::new(),
+        });
+    }
+}
+
 const ENOSYS: u32 = libc::ENOSYS as u32;
 const EPERM: u32 = libc::EPERM as u32;
 
 impl Role {
     fn name(self) -> &'static str {
         match self {
-            Self::Function => "function",
+            Self::Function | Self::Template => "function",
             Self::Init => "init",
         }
     }
 
     fn data(self) -> &'static str {
         match self {
-            Self::Function => include_str!("seccomp/function.json"),
+            Self::Function | Self::Template => include_str!("seccomp/function.json"),
             Self::Init => include_str!("seccomp/init.json"),
         }
     }
@@ -97,14 +114,23 @@ pub(crate) fn compile(role: Role) -> Result<Filter, FilterError> {
 /// Refuses io_uring, as a kernel without it would. For zygotes: libuv gives each of its loops a ring at boot, which forks
 /// would share with the zygote, and abort when their own filter refuses its use.
 pub(crate) fn without_io_uring() -> Result<Filter, FilterError> {
+    without(libc::SYS_io_uring_setup, ENOSYS)
+}
+
+/// Refuses to join namespaces: with the filter of its template, which stays in force, a fork has that of a function.
+pub(crate) fn without_setns() -> Result<Filter, FilterError> {
+    without(libc::SYS_setns, EPERM)
+}
+
+fn without(syscall: i64, answer: u32) -> Result<Filter, FilterError> {
     let arch = std::env::consts::ARCH;
     let target =
         TargetArch::try_from(arch).map_err(|_| FilterError::Architecture(arch.to_owned()))?;
-    let rules = BTreeMap::from([(libc::SYS_io_uring_setup, Vec::new())]);
-    let (other, refused) = (SeccompAction::Allow, SeccompAction::Errno(ENOSYS));
+    let rules = BTreeMap::from([(syscall, Vec::new())]);
+    let (other, refused) = (SeccompAction::Allow, SeccompAction::Errno(answer));
     let compiled = SeccompFilter::new(rules, other, refused, target)
         .and_then(BpfProgram::try_from)
-        .map_err(|source| FilterError::Compile { role: "zygote", source: source.into() })?;
+        .map_err(|source| FilterError::Compile { role: "one call", source: source.into() })?;
     Ok(Filter { programs: vec![compiled] })
 }
 
@@ -120,8 +146,11 @@ pub(crate) fn install(filter: &Filter) -> Result<(), FilterError> {
 fn compile_for(role: Role, arch: &str) -> Result<Filter, FilterError> {
     let target =
         TargetArch::try_from(arch).map_err(|_| FilterError::Architecture(arch.to_owned()))?;
-    let rules: Rules = serde_json::from_str(role.data())
+    let mut rules: Rules = serde_json::from_str(role.data())
         .map_err(|source| FilterError::Data { role: role.name(), source })?;
+    if role == Role::Template {
+        rules.allow_to_join();
+    }
     debug_assert_eq!(rules.role, role.name(), "each role's file names its role");
     // Two programs, since one has only one answer for matches. The kernel takes the strictest answer, and among equals
     // (both are errno) the program installed last: so EPERM of the deny list wins over ENOSYS.
@@ -159,7 +188,7 @@ mod tests {
 
     #[test]
     fn every_role_compiles_for_every_architecture() {
-        for role in [Role::Function, Role::Init] {
+        for role in [Role::Function, Role::Template, Role::Init] {
             for arch in ["x86_64", "aarch64"] {
                 let filter = compile_for(role, arch)
                     .unwrap_or_else(|error| panic!("{role:?} on {arch}: {error:?}"));

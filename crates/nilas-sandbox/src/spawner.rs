@@ -4,8 +4,10 @@
 //! answers only its server. When the server is gone it kills every sandbox, cleans up and ends.
 
 mod end;
+mod fork;
 mod shell;
 mod start;
+mod template;
 mod zygote;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +24,9 @@ use rustix::thread::CapabilitySet;
 
 pub(crate) use shell::write_id_maps;
 
-use shell::{ForkTools, Stock};
+use fork::ForkTools;
+use shell::Stock;
+use template::Template;
 use zygote::{Host, ZygoteId, Zygotes};
 
 use crate::cgroup::{Cgroup, Layout};
@@ -60,6 +64,9 @@ struct Spawner {
     layout: Layout,
     network: HostNetwork,
     function_filter: Filter,
+    template_filter: Filter,
+    /// What forks of templates lack beside.
+    restored_filter: Filter,
     init_filter: Filter,
     live: BTreeMap<u32, Live>,
     /// Slots of `live` by what they wait for; none for those that run.
@@ -104,10 +111,22 @@ struct Live {
     go: OwnedFd,
     /// What the fork is to be; none once it has been told.
     fork: Option<(Program, Limits)>,
-    /// The zygote that has forked into it, or will.
-    forked_from: Option<ZygoteId>,
+    /// Who has forked into it, or will.
+    parent: Option<Parent>,
+    /// The slot of the template whose namespaces its own are below.
+    home: Option<u32>,
+    /// None for whatever will not be forked.
+    template: Option<Template>,
     failure: Option<Failure>,
     ended: Option<(Option<i32>, Option<i32>)>,
+}
+
+/// What a main process is forked from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parent {
+    Zygote(ZygoteId),
+    /// By its slot, which is not given away while there are sandboxes below it.
+    Template(u32),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -264,6 +283,8 @@ impl Spawner {
             layout,
             network,
             function_filter: step("compile filter", seccomp::compile(Role::Function))?,
+            template_filter: step("compile filter", seccomp::compile(Role::Template))?,
+            restored_filter: step("compile filter", seccomp::without_setns())?,
             init_filter: step("compile filter", seccomp::compile(Role::Init))?,
             live: BTreeMap::new(),
             shells: Vec::new(),
@@ -344,7 +365,7 @@ impl Spawner {
         };
         match request {
             Request::Start { token, spec } => {
-                if let Some(zygote) = &spec.zygote {
+                if let Some(zygote) = spec.zygote() {
                     self.warm(zygote);
                 }
                 if let Err(failure) = self.start(token, *spec) {
@@ -352,6 +373,7 @@ impl Spawner {
                 }
             }
             Request::Warm(zygote) => self.warm(&zygote),
+            Request::ExpectForks { template, spec } => self.expect_forks(&template, *spec),
             Request::Kill { token } => {
                 if let Some(live) = self.live.values().find(|live| live.token == Some(token)) {
                     live.kill();
@@ -372,8 +394,11 @@ impl Spawner {
     }
 
     fn warm(&mut self, zygote: &Zygote) {
-        let (epoll, filter) = (&self.epoll, &self.function_filter);
-        let host = Host { epoll, filter };
+        let host = Host {
+            epoll: &self.epoll,
+            function_filter: &self.function_filter,
+            template_filter: &self.template_filter,
+        };
         if let Err(error) = self.zygotes.warm(zygote, host) {
             self.trouble("boot a zygote", error.to_string());
         }
@@ -401,6 +426,10 @@ impl Spawner {
         match message {
             FromInit::Prepared => self.prepared(slot),
             FromInit::Jailed => {
+                let mut descriptors = descriptors;
+                if let Some(template) = &mut live.template {
+                    template.tmp = descriptors.pop();
+                }
                 if let Some(parts) = &mut live.parts {
                     parts
                         .extend(descriptors.into_iter().map(|listener| (Part::Listener, listener)));
@@ -408,23 +437,32 @@ impl Spawner {
                 live.stage = Stage::Jailed { since: now() };
             }
             FromInit::Running => {
-                self.starting.remove(&slot);
-                let (Some(parts), Some(token)) = (live.parts.take(), live.token) else { return };
-                let (roles, descriptors): (Vec<Part>, Vec<OwnedFd>) = parts.into_iter().unzip();
-                let event = Event::Started {
-                    token,
-                    init_pid: live.pid.as_raw_nonzero().get(),
-                    parts: roles,
-                };
                 live.stage = Stage::Running;
-                let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
-                drop(protocol::send(&self.server, &event, &descriptors, SendFlags::empty()));
+                self.starting.remove(&slot);
+                self.hand_over(slot);
+                self.settle_home(slot);
             }
             FromInit::Failed(failure) => {
                 live.failure.get_or_insert(failure);
             }
             FromInit::Ended { code, signal } => live.ended = Some((code, signal)),
         }
+    }
+
+    /// Gives the server what it has asked for, if it has.
+    fn hand_over(&mut self, slot: u32) {
+        let Some(live) = self.live.get_mut(&slot) else { return };
+        let Some(token) = live.token else { return };
+        // It is in its groups: from here on it may do as it likes.
+        if let Err(failure) = live.tell_fork() {
+            return self.fail(slot, failure);
+        }
+        let Some(parts) = live.parts.take() else { return };
+        let (parts, descriptors): (Vec<Part>, Vec<OwnedFd>) = parts.into_iter().unzip();
+        let init_pid = live.pid.as_raw_nonzero().get();
+        let event = Event::Started { token, init_pid, parts };
+        let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+        drop(protocol::send(&self.server, &event, &descriptors, SendFlags::empty()));
     }
 
     fn fail(&mut self, slot: u32, failure: Failure) {

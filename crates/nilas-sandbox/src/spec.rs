@@ -26,11 +26,25 @@ pub struct SandboxSpec {
     /// Symbolic links to make in the sandbox's root: (path, target).
     pub symlinks: Vec<(PathBuf, PathBuf)>,
     pub limits: Limits,
-    /// Forked instead of executing `argv`, if it can be; the sandbox is the same. Its mounts must be among `mounts`.
-    pub zygote: Option<Zygote>,
+    pub origin: Origin,
+    /// Once its init is over the main process may serve as a template, of which other sandboxes are forked. Only for one
+    /// forked from a zygote, and where there is an id range or none is needed.
+    pub template: bool,
     /// TCP ports on the sandbox's own loopback whose listening sockets are handed to the caller, in this order.
     pub listeners: Vec<u16>,
     pub outbound: Outbound,
+}
+
+/// Where a main process comes from. The sandbox is the same in each case.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Origin {
+    /// `argv` is executed.
+    Program,
+    /// Forked from the zygote if it can be, else `argv` is executed. The zygote's mounts must be among the sandbox's.
+    Zygote(Zygote),
+    /// Forked from the main process of the sandbox of this id, which was started as a template, serves as one now, and
+    /// must outlive this one: the kernel ends them together. Starts nothing else if that fails.
+    Template(String),
 }
 
 /// A program that is booted once and then forked: an interpreter that has loaded its bootstrap, and nothing of any
@@ -127,6 +141,20 @@ pub trait Sandbox: Send + Sync + std::fmt::Debug {
 
     /// Boots `zygote`, so that it is ready when it is needed. Does not wait for it.
     fn warm(&self, zygote: &Zygote);
+
+    /// The template in the sandbox of the id `template` has done its init: freezes it between its forks, and keeps a few of
+    /// them ready, each in the sandbox of `spec`. What is started of it later is the same but for its variables.
+    fn expect_forks(&self, template: &str, spec: SandboxSpec);
+}
+
+impl SandboxSpec {
+    /// The zygote to fork, if one is wanted.
+    pub(crate) fn zygote(&self) -> Option<&Zygote> {
+        match &self.origin {
+            Origin::Zygote(zygote) => Some(zygote),
+            Origin::Program | Origin::Template(_) => None,
+        }
+    }
 }
 
 /// Why a sandbox did not start. `step` is the jail step that failed, such as `mount /var/task`.

@@ -49,6 +49,20 @@ pub(crate) fn clone_into(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> Res
     side(pid)
 }
 
+/// As `clone_into`, but of a child of the caller's parent.
+pub(crate) fn clone_sibling(namespaces: u64) -> Result<Side> {
+    // SAFETY: as in `clone_into`.
+    // JUSTIFICATION: as in `clone_into`.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    // The signal at its end is the caller's own, and may not be named.
+    args.flags = namespaces | libc::CLONE_PARENT as u64;
+    // SAFETY: as in `clone_into`.
+    // JUSTIFICATION: as in `clone_into`.
+    let pid =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
+    side(pid)
+}
+
 /// `clone_into`, with `owner` as the owner of the new user namespace.
 ///
 /// The kernel counts some of what a namespace's processes use (inotify instances, queued signals) against the
@@ -87,11 +101,9 @@ pub(crate) fn fork() -> Result<Side> {
 }
 
 fn side(pid: i64) -> Result<Side> {
-    match i32::try_from(pid).ok().and_then(Pid::from_raw) {
-        Some(pid) if pid.as_raw_nonzero().get() > 0 => Ok(Side::Parent(pid)),
-        Some(_) => Err(last_errno()),
-        None => Ok(Side::Child),
-    }
+    check(pid)?;
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    Ok(pid.map_or(Side::Child, Side::Parent))
 }
 
 /// Leaves at once, without destructors or `atexit`: a forked child shares both with its parent.

@@ -9,13 +9,17 @@
 //! The zygote itself joins nothing and stays what it was. A user namespace gives its capabilities to whom joins it, and
 //! a pid namespace takes in only who is born after the joining; so it takes one helper for each. When the second one
 //! ends, the child's parent is the sandbox's pid 1, as if that had started it.
+//!
+//! A template is forked in the same way. It is a function's own process, without any right; it may join the namespaces of
+//! sandboxes that were made for it, since they are below its own and belong to its user.
 
 use std::ffi::{c_int, c_void};
 use std::os::fd::RawFd;
 
+use crate::descriptors::{Held, Pairs};
 use crate::order::{
-    ForkOrder, INSTRUCTION_BYTES, LOW_DESCRIPTORS, PLACES, Place, REPORT_BYTES, REPORT_FAILED,
-    REPORT_FORKED, REPORT_RUNNING, Step,
+    ForkOrder, INSTRUCTION_BYTES, Kind, LOW_DESCRIPTORS, PLACES, Place, REPORT_BYTES,
+    REPORT_FAILED, REPORT_FORKED, REPORT_RUNNING, Step,
 };
 use crate::vfork;
 
@@ -23,7 +27,7 @@ use crate::vfork;
 pub(crate) const DESCRIPTORS_MAX: usize = PLACES + 8;
 
 /// Numbers below this are the child's.
-const PLACED: RawFd = 5;
+pub(crate) const PLACED: RawFd = 5;
 
 /// Everything a fork needs, prepared before the first helper exists.
 pub(crate) struct Birth<'a> {
@@ -32,6 +36,8 @@ pub(crate) struct Birth<'a> {
     pub(crate) filters: &'a [Vec<u8>],
     /// What the interpreter had blocked.
     pub(crate) blocked: libc::sigset_t,
+    /// Of a template: its sockets that are each other's ends.
+    pub(crate) pairs: &'a Pairs,
 }
 
 /// Which process this is afterwards.
@@ -124,8 +130,17 @@ unsafe extern "C" fn fork_child(argument: *mut c_void) {
 /// The rest, in the child's own memory. The order is the jail's: see `jail::fit` and `init::become_main` of nilas-sandbox.
 fn become_child(birth: &Birth<'_>) -> Result<(), Failed> {
     let order = &birth.order;
+    let restored = order.kind == Kind::Restored;
+    if restored {
+        // Joining a user namespace has made this process one that may not even look at itself.
+        // SAFETY: touches no memory.
+        // JUSTIFICATION: this file is built without a library of safe system calls.
+        unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) };
+    }
+    // While the old view is there, in which files have the names they were opened by.
+    let held = restored.then(|| Held::take(birth.descriptors, birth.pairs));
     // Groups first: whatever is allocated from here on counts.
-    let first_door = PLACES + usize::from(order.group);
+    let first_door = order.first_door();
     for door in &birth.descriptors[first_door..first_door + usize::from(order.doors)] {
         // SAFETY: one byte of a static string.
         // JUSTIFICATION: this file is built without a library of safe system calls.
@@ -145,6 +160,9 @@ fn become_child(birth: &Birth<'_>) -> Result<(), Failed> {
     done(unsafe { libc::setsid() }.into(), Step::Session)?;
     place_descriptors(birth)?;
     drop_rights(order)?;
+    if let Some(held) = held {
+        held.restore().map_err(|errno| (Step::Restore, errno))?;
+    }
     for filter in birth.filters {
         install(filter)?;
     }
@@ -159,7 +177,7 @@ fn place_descriptors(birth: &Birth<'_>) -> Result<(), Failed> {
         (Place::Null, 0),
         (Place::Output, 1),
         (Place::Output, 2),
-        (Place::Channel, 3),
+        (Place::Channel, Place::CHANNEL),
         (Place::Telemetry, 4),
     ] {
         // The third is the zygote's own connection to the spawner, which ends here for the child.
@@ -167,15 +185,18 @@ fn place_descriptors(birth: &Birth<'_>) -> Result<(), Failed> {
         // JUSTIFICATION: as above.
         done(unsafe { libc::dup2(birth.descriptor(place), number) }.into(), Step::Descriptors)?;
     }
-    // What kept these places free in the zygote.
-    for number in PLACED..LOW_DESCRIPTORS {
-        close(number);
+    if birth.order.kind != Kind::Restored {
+        // What kept these places free in the zygote.
+        for number in PLACED..LOW_DESCRIPTORS {
+            close(number);
+        }
     }
-    let kept = [Place::Report, Place::Go].map(|place| birth.descriptor(place));
+    let kept =
+        [Some(birth.descriptor(Place::Report)), Some(birth.descriptor(Place::Go)), birth.control()];
     birth
         .descriptors
         .iter()
-        .filter(|descriptor| !kept.contains(descriptor))
+        .filter(|descriptor| !kept.contains(&Some(**descriptor)))
         .for_each(|fd| close(*fd));
     Ok(())
 }
@@ -230,6 +251,11 @@ fn install(filter: &[u8]) -> Result<(), Failed> {
 impl Birth<'_> {
     pub(crate) fn descriptor(&self, place: Place) -> RawFd {
         self.descriptors[place as usize]
+    }
+
+    /// A template's connection to the spawner.
+    pub(crate) fn control(&self) -> Option<RawFd> {
+        (self.order.kind == Kind::Template).then(|| self.descriptors[self.order.descriptors() - 1])
     }
 }
 

@@ -6,8 +6,10 @@
 //!
 //! Invariant: links neither Node nor Python; what it needs of Node it looks up when Node loads it.
 
+mod descriptors;
 mod fork;
 pub mod node;
+mod obstacle;
 #[cfg_attr(not(test), expect(dead_code, reason = "the other half is the spawner's"))]
 mod order;
 mod platform;

@@ -1,14 +1,25 @@
-//! The door for Node: an N-API addon with the functions `serve`, `go`, `pair`, `exiting` and `exit`.
+//! The door for Node: an N-API addon with the functions that `FUNCTIONS` names.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
 use std::sync::atomic::Ordering;
 
 use napi_sys::{napi_callback_info, napi_env, napi_value};
 
-use crate::{platform, zygote};
+use crate::{obstacle, platform, zygote};
 
 type Function = unsafe extern "C" fn(napi_env, napi_callback_info) -> napi_value;
+
+const FUNCTIONS: [(&CStr, Function); 8] = [
+    (c"serve", serve),
+    (c"go", go),
+    (c"pair", pair),
+    (c"exiting", exiting),
+    (c"exit", exit),
+    (c"isTemplate", is_template),
+    (c"obstacle", obstacle),
+    (c"serveAsTemplate", serve_as_template),
+];
 
 /// Called by Node when it loads the addon.
 ///
@@ -23,13 +34,7 @@ pub unsafe extern "C" fn napi_register_module_v1(env: napi_env, exports: napi_va
         // Without a word of being ready: the spawner gives this zygote up.
         std::process::abort();
     }
-    for (name, function) in [
-        (c"serve", serve as Function),
-        (c"go", go),
-        (c"pair", pair),
-        (c"exiting", exiting),
-        (c"exit", exit),
-    ] {
+    for (name, function) in FUNCTIONS {
         let mut value = ptr::null_mut();
         let length = name.count_bytes() as isize;
         let data = ptr::null_mut();
@@ -47,8 +52,26 @@ pub unsafe extern "C" fn napi_register_module_v1(env: napi_env, exports: napi_va
 /// Serves as a zygote; returns in each child.
 unsafe extern "C" fn serve(env: napi_env, _: napi_callback_info) -> napi_value {
     zygote::serve();
-    // SAFETY: this is the thread of `env`; the loop is Node's, and single.
+    // SAFETY: Node calls this in the thread of `env`.
     // JUSTIFICATION: N-API is a C interface.
+    unsafe { put_in_order(env) }
+}
+
+/// Serves as a template; returns in each child.
+unsafe extern "C" fn serve_as_template(env: napi_env, _: napi_callback_info) -> napi_value {
+    zygote::serve_as_template();
+    // SAFETY: as in `serve`.
+    // JUSTIFICATION: as in `serve`.
+    unsafe { put_in_order(env) }
+}
+
+/// What a fork shares with its parent and must not.
+///
+/// # Safety
+/// Called by the thread of `env`, whose event loop is Node's, and single.
+unsafe fn put_in_order(env: napi_env) -> napi_value {
+    // SAFETY: as asked of the caller.
+    // JUSTIFICATION: as in `serve`.
     unsafe {
         let mut event_loop = ptr::null_mut();
         napi_sys::napi_get_uv_event_loop(env, &raw mut event_loop);
@@ -56,6 +79,30 @@ unsafe extern "C" fn serve(env: napi_env, _: napi_callback_info) -> napi_value {
         reseed();
     }
     ptr::null_mut()
+}
+
+/// Whether this process is to be a template after its init.
+unsafe extern "C" fn is_template(env: napi_env, _: napi_callback_info) -> napi_value {
+    let mut answer = ptr::null_mut();
+    // SAFETY: as in `serve`.
+    // JUSTIFICATION: as in `serve`.
+    unsafe { napi_sys::napi_get_boolean(env, zygote::is_template(), &raw mut answer) };
+    answer
+}
+
+/// Why the process cannot be a template, although exactly as many threads as the argument says, the pool's, may be lost; an
+/// empty string if it can.
+unsafe extern "C" fn obstacle(env: napi_env, info: napi_callback_info) -> napi_value {
+    // SAFETY: as in `code`, which asks for the same.
+    // JUSTIFICATION: as in `serve`.
+    let threads = usize::try_from(unsafe { code(env, info) }).unwrap_or(0);
+    let words = obstacle::obstacle(|count| count == threads).unwrap_or_default();
+    let mut text = ptr::null_mut();
+    let (bytes, length) = (words.as_ptr().cast(), words.len() as isize);
+    // SAFETY: as in `serve`; the bytes are valid for the length.
+    // JUSTIFICATION: as in `serve`.
+    unsafe { napi_sys::napi_create_string_utf8(env, bytes, length, &raw mut text) };
+    text
 }
 
 /// In a child: waits for what it is for; gives its environment as a string.

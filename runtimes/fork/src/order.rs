@@ -1,6 +1,7 @@
 //! What the spawner tells a zygote: the one definition of both ends.
 //!
-//! To a zygote: `Rules` once, then one `ForkOrder` a sandbox, each one packet. To a fork, by a pipe of its own: one `Go`,
+//! To a zygote, or to a template (a fork that has run a function's init, and is forked in turn): `Rules` once for each
+//! kind of fork it makes, then one `ForkOrder` a sandbox, each one packet. To a fork, by a pipe of its own: one `Go`,
 //! when it is known what the sandbox is for. Integers are little-endian, byte strings have a `u32` length before them.
 //! Shared as a source file, for the zygote's end is built apart, without dependencies.
 //!
@@ -8,6 +9,18 @@
 
 const KIND_RULES: u8 = 1;
 const KIND_FORK: u8 = 2;
+
+/// What a fork is to be; the number stands in orders and rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// A function's main process, forked from a zygote.
+    Function,
+    /// Likewise, and forked itself once its init is over.
+    Template,
+    /// Forked from a template.
+    Restored,
+}
 
 /// The descriptor of a zygote's connection to the spawner, inherited over exec.
 pub(crate) const CONTROL: i32 = 3;
@@ -31,7 +44,8 @@ pub(crate) const REPORT_RUNNING: i32 = 1;
 /// Report: a step failed; the value is its errno. The step's number counts from here.
 pub(crate) const REPORT_FAILED: i32 = 2;
 
-/// The descriptors of an order, in this sequence; then the cgroup, if there is one, and the doors.
+/// The descriptors of an order, in this sequence; then, as far as they are announced, the cgroup, the doors, and the control
+/// connection of a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(usize)]
 pub(crate) enum Place {
@@ -48,6 +62,11 @@ pub(crate) enum Place {
     Telemetry,
     Report,
     Go,
+}
+
+impl Place {
+    /// The number that the channel has in a fork.
+    pub(crate) const CHANNEL: i32 = 3;
 }
 
 /// Descriptors every order has.
@@ -73,16 +92,18 @@ pub(crate) enum Step {
     Capabilities,
     Privileges,
     Filter,
+    Restore,
 }
 
 /// For a child that is to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ForkOrder {
+    pub(crate) kind: Kind,
     /// Whether ids have to be taken on, or are the right ones already.
     pub(crate) change_ids: bool,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
-    /// A descriptor of a v2 group follows the places.
+    /// A descriptor of a v2 group follows the places. Without it pid 1 moves the child into the group.
     pub(crate) group: bool,
     /// `tasks` files of v1 groups, after that.
     pub(crate) doors: u8,
@@ -93,6 +114,7 @@ pub(crate) struct ForkOrder {
 pub(crate) struct Go<'a> {
     /// Resource and value, soft and hard alike.
     pub(crate) limits: [(u32, u64); RESOURCES],
+    /// Empty for a fork that stays where it was.
     pub(crate) directory: &'a [u8],
     /// `NAME=VALUE`, each with a zero byte after it.
     pub(crate) environment: &'a [u8],
@@ -100,13 +122,14 @@ pub(crate) struct Go<'a> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Message<'a> {
-    /// System call filters: instructions, one filter after the other, each with its length in bytes before it.
-    Rules(&'a [u8]),
+    /// System call filters of forks of a kind: instructions, one filter after the other, each with its length in bytes
+    /// before it.
+    Rules(Kind, &'a [u8]),
     Fork(ForkOrder),
 }
 
 impl Step {
-    pub(crate) const ALL: [(Self, &'static str); 16] = [
+    pub(crate) const ALL: [(Self, &'static str); 17] = [
         (Self::JoinUser, "join the user namespace"),
         (Self::JoinPid, "join the pid namespace"),
         (Self::Clone, "clone into the pid namespace"),
@@ -123,6 +146,7 @@ impl Step {
         (Self::Capabilities, "drop capabilities"),
         (Self::Privileges, "set no_new_privs"),
         (Self::Filter, "filter the function"),
+        (Self::Restore, "restore descriptors"),
     ];
 
     /// The name of the step that a report of `REPORT_FAILED + number` is about.
@@ -132,9 +156,19 @@ impl Step {
     }
 }
 
-/// Encodes the filters of a zygote's children.
-pub(crate) fn encode_rules(filters: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = vec![KIND_RULES];
+impl Kind {
+    pub(crate) const COUNT: usize = 3;
+
+    fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Function, Self::Template, Self::Restored]
+            .into_iter()
+            .find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// Encodes the filters of forks of a kind.
+pub(crate) fn encode_rules(kind: Kind, filters: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = vec![KIND_RULES, kind as u8];
     for filter in filters {
         put_bytes(&mut bytes, filter);
     }
@@ -142,9 +176,20 @@ pub(crate) fn encode_rules(filters: &[Vec<u8>]) -> Vec<u8> {
 }
 
 impl ForkOrder {
+    /// How many descriptors come with it.
+    pub(crate) fn descriptors(&self) -> usize {
+        let control = usize::from(self.kind == Kind::Template);
+        self.first_door() + usize::from(self.doors) + control
+    }
+
+    /// Where the doors are among them.
+    pub(crate) fn first_door(&self) -> usize {
+        PLACES + usize::from(self.group)
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes =
-            vec![KIND_FORK, u8::from(self.change_ids), u8::from(self.group), self.doors];
+        let [change_ids, group] = [self.change_ids, self.group].map(u8::from);
+        let mut bytes = vec![KIND_FORK, self.kind as u8, change_ids, group, self.doors];
         bytes.extend_from_slice(&self.uid.to_le_bytes());
         bytes.extend_from_slice(&self.gid.to_le_bytes());
         bytes
@@ -182,13 +227,17 @@ impl<'a> Message<'a> {
     pub(crate) fn decode(bytes: &'a [u8]) -> Option<Self> {
         let (kind, rest) = bytes.split_first()?;
         match *kind {
-            KIND_RULES => Some(Self::Rules(rest)),
+            KIND_RULES => {
+                let (kind, body) = rest.split_first()?;
+                Some(Self::Rules(Kind::from_byte(*kind)?, body))
+            }
             KIND_FORK => {
                 let mut reader = Reader(rest);
-                let [change_ids, group, doors] = reader.take()?;
+                let [kind, change_ids, group, doors] = reader.take()?;
+                let kind = Kind::from_byte(kind)?;
                 let (uid, gid) = (reader.u32()?, reader.u32()?);
                 let (change_ids, group) = (change_ids != 0, group != 0);
-                Some(Self::Fork(ForkOrder { change_ids, uid, gid, group, doors }))
+                Some(Self::Fork(ForkOrder { kind, change_ids, uid, gid, group, doors }))
             }
             _ => None,
         }
@@ -227,8 +276,14 @@ fn put_bytes(into: &mut Vec<u8>, bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    const ORDER: ForkOrder =
-        ForkOrder { change_ids: true, uid: 993, gid: 990, group: false, doors: 3 };
+    const ORDER: ForkOrder = ForkOrder {
+        kind: Kind::Template,
+        change_ids: true,
+        uid: 993,
+        gid: 990,
+        group: false,
+        doors: 3,
+    };
     const GO: Go<'_> = Go {
         limits: [(7, 1_024), (6, 2), (4, 1), (11, 4), (8, 5), (3, u64::MAX)],
         directory: b"/var/task",
@@ -240,8 +295,10 @@ mod tests {
         assert_eq!(Message::decode(&ORDER.encode()), Some(Message::Fork(ORDER)));
         let bytes = GO.encode();
         assert_eq!(Reader(&bytes).bytes().and_then(Go::decode), Some(GO));
-        let rules = encode_rules(&[vec![1; 16], vec![2; 8]]);
-        let Some(Message::Rules(body)) = Message::decode(&rules) else { panic!("rules") };
+        let rules = encode_rules(Kind::Restored, &[vec![1; 16], vec![2; 8]]);
+        let Some(Message::Rules(Kind::Restored, body)) = Message::decode(&rules) else {
+            panic!("rules")
+        };
         let mut reader = Reader(body);
         assert_eq!(reader.bytes(), Some(&[1; 16][..]));
         assert_eq!(reader.bytes(), Some(&[2; 8][..]));

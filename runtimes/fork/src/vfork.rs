@@ -31,21 +31,38 @@ struct CloneArgs {
 /// libc's constant of this name has overflowed to 0.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
-/// The helper's pid, a negative errno, or 0 in a process that the helper forked and that returned from it.
+/// The helper's pid, a negative errno, or 0 in a process that the helper forked and that returned from it. With a `group`
+/// the helper is born in that.
 ///
 /// # Safety
 /// `helper` makes system calls and allocates nothing; `argument` is what it takes, and outlives the call.
-#[inline(never)]
 pub(crate) unsafe fn borrow(helper: Helper, argument: *mut c_void, group: Option<i32>) -> i64 {
-    let mut args = CloneArgs {
-        flags: (libc::CLONE_VM | libc::CLONE_VFORK).cast_unsigned().into(),
-        exit_signal: libc::SIGCHLD.cast_unsigned().into(),
+    let flags = u64::from((libc::CLONE_VM | libc::CLONE_VFORK).cast_unsigned());
+    let signal = u64::from(libc::SIGCHLD.cast_unsigned());
+    let Some(group) = group else {
+        // A template's filter knows this call only, since it cannot look into the arguments of the newer one.
+        // SAFETY: without a stack the child keeps the parent's; the rest is asked of our caller.
+        // JUSTIFICATION: see `call`.
+        return unsafe { call(helper, argument, libc::SYS_clone, flags | signal, 0) };
+    };
+    let args = CloneArgs {
+        flags: flags | CLONE_INTO_CGROUP,
+        exit_signal: signal,
+        cgroup: u64::from(group.cast_unsigned()),
         ..CloneArgs::default()
     };
-    if let Some(group) = group {
-        args.flags |= CLONE_INTO_CGROUP;
-        args.cgroup = u64::from(group.cast_unsigned());
-    }
+    let address = (&raw const args) as u64;
+    // SAFETY: a valid structure of the size given, without a stack.
+    // JUSTIFICATION: see `call`.
+    unsafe { call(helper, argument, libc::SYS_clone3, address, size_of::<CloneArgs>() as u64) }
+}
+
+/// Calls `number`, one of clone's, with two arguments, any others 0.
+///
+/// # Safety
+/// As `borrow`; the arguments ask for CLONE_VM and CLONE_VFORK, and for no stack.
+#[inline(never)]
+unsafe fn call(helper: Helper, argument: *mut c_void, number: i64, first: u64, second: u64) -> i64 {
     let result: i64;
     // SAFETY: with CLONE_VFORK this thread stands still until the child has ended or executed something, so that only
     // one of the two uses the stack. The child comes back from the system call at the same place and calls the helper
@@ -66,9 +83,12 @@ pub(crate) unsafe fn borrow(helper: Helper, argument: *mut c_void, group: Option
             "2:",
             in("r12") helper,
             in("r13") argument,
-            inlateout("rax") libc::SYS_clone3 => result,
-            in("rdi") &raw const args,
-            in("rsi") size_of::<CloneArgs>(),
+            inlateout("rax") number => result,
+            in("rdi") first,
+            in("rsi") second,
+            in("rdx") 0,
+            in("r10") 0,
+            in("r8") 0,
             clobber_abi("C"),
         );
     }
@@ -87,9 +107,12 @@ pub(crate) unsafe fn borrow(helper: Helper, argument: *mut c_void, group: Option
             "2:",
             helper = in(reg) helper,
             argument = in(reg) argument,
-            inlateout("x0") &raw const args => result,
-            in("x1") size_of::<CloneArgs>(),
-            in("x8") libc::SYS_clone3,
+            inlateout("x0") first => result,
+            in("x1") second,
+            in("x2") 0,
+            in("x3") 0,
+            in("x4") 0,
+            in("x8") number,
             out("x20") _,
             out("x21") _,
             clobber_abi("C"),

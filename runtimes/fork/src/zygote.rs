@@ -1,38 +1,70 @@
-//! The zygote's life: waits for orders, and forks for each. Only children come back from it.
+//! The life of who is forked: waits for orders, and forks for each. Only children come back from it.
+//!
+//! A zygote is an interpreter that has booted; a template is a fork of one that has run a function's init.
 
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use crate::fork::{self, Birth, DESCRIPTORS_MAX, Side};
-use crate::order::{CONTROL, Go, Message, PACKET_BYTES_MAX, PLACES, Place, READY, Reader};
+use crate::descriptors::Pairs;
+use crate::fork::{self, Birth, DESCRIPTORS_MAX, PLACED, Side};
+use crate::order::{CONTROL, Go, Kind, Message, PACKET_BYTES_MAX, Place, READY, Reader};
 
 /// Where a child hears what it is for.
 static GO: AtomicI32 = AtomicI32::new(-1);
+/// Where a template hears its orders; -1 in whatever is none.
+static TEMPLATE: AtomicI32 = AtomicI32::new(-1);
 
-/// Serves until the spawner is gone, which ends the process. Returns in each child, which calls `go` next.
+/// A zygote's life. Ends the process when the spawner is gone; returns in each child, which calls `go` next.
 pub(crate) fn serve() {
-    let mut packet = vec![0_u8; PACKET_BYTES_MAX];
-    let mut filters: Vec<Vec<u8>> = Vec::new();
     allow_forks();
     // SAFETY: a static string.
     // JUSTIFICATION: this crate is built without a library of safe system calls.
     unsafe { libc::send(CONTROL, READY.as_ptr().cast(), READY.len(), libc::MSG_NOSIGNAL) };
+    obey(CONTROL, &Pairs::default());
+}
+
+/// Whether this process is to be a template after its init.
+pub(crate) fn is_template() -> bool {
+    TEMPLATE.load(Ordering::Relaxed) >= 0
+}
+
+/// A template's life, as `serve`. The caller has found no `obstacle`.
+pub(crate) fn serve_as_template() {
+    let control = TEMPLATE.load(Ordering::Relaxed);
+    allow_forks();
+    let pairs = Pairs::find(&[control, Place::CHANNEL]);
+    let directory = std::env::current_dir();
+    obey(control, &pairs);
+    fork::close(control);
+    TEMPLATE.store(-1, Ordering::Relaxed);
+    // A directory that is not there any more was one of `/tmp`; `go` has a better one.
+    if let Ok(directory) = directory {
+        drop(std::env::set_current_dir(directory));
+    }
+}
+
+/// Forks for each order. Returns in children.
+fn obey(control: RawFd, pairs: &Pairs) {
+    let mut packet = vec![0_u8; PACKET_BYTES_MAX];
+    let mut filters: [Vec<Vec<u8>>; Kind::COUNT] = Default::default();
     loop {
         let mut descriptors = [-1; DESCRIPTORS_MAX];
-        let Some((length, count)) = receive(&mut packet, &mut descriptors) else { end() };
-        let descriptors = &descriptors[..count];
+        let Some((length, count)) = receive(control, &mut packet, &mut descriptors) else { end() };
+        let descriptors = &mut descriptors[..count];
+        descriptors.iter_mut().for_each(keep_off_places);
         match Message::decode(&packet[..length]) {
-            Some(Message::Rules(body)) => {
+            Some(Message::Rules(kind, body)) => {
                 let mut reader = Reader(body);
-                filters = std::iter::from_fn(|| reader.bytes().map(<[u8]>::to_vec)).collect();
+                filters[kind as usize] =
+                    std::iter::from_fn(|| reader.bytes().map(<[u8]>::to_vec)).collect();
             }
-            Some(Message::Fork(order))
-                if count >= PLACES + usize::from(order.group) + usize::from(order.doors) =>
-            {
+            Some(Message::Fork(order)) if count >= order.descriptors() => {
                 let blocked = block_signals();
-                let birth = Birth { order, descriptors, filters: &filters, blocked };
+                let filters = &filters[order.kind as usize];
+                let birth = Birth { order, descriptors, filters, blocked, pairs };
                 if fork::fork(&birth) == Side::Child {
                     GO.store(birth.descriptor(Place::Go), Ordering::Relaxed);
+                    TEMPLATE.store(birth.control().unwrap_or(-1), Ordering::Relaxed);
                     return;
                 }
                 // SAFETY: an initialised set; a null old set is allowed.
@@ -45,6 +77,16 @@ pub(crate) fn serve() {
             _ => {}
         }
         descriptors.iter().for_each(|descriptor| fork::close(*descriptor));
+    }
+}
+
+/// A template may have closed what a zygote holds open, so that what comes may have the number of a place.
+fn keep_off_places(descriptor: &mut RawFd) {
+    if *descriptor < PLACED {
+        // SAFETY: touches no memory.
+        // JUSTIFICATION: as above.
+        let moved = unsafe { libc::fcntl(*descriptor, libc::F_DUPFD_CLOEXEC, PLACED) };
+        fork::close(std::mem::replace(descriptor, moved));
     }
 }
 
@@ -64,7 +106,7 @@ pub(crate) fn go() -> Vec<u8> {
     let limited = go.limits.into_iter().all(|(resource, value)| set_limit(resource, value));
     // SAFETY: a string that ends in a zero byte.
     // JUSTIFICATION: this crate is built without a library of safe system calls.
-    let entered = unsafe { libc::chdir(directory.as_ptr().cast()) } == 0;
+    let entered = go.directory.is_empty() || unsafe { libc::chdir(directory.as_ptr().cast()) } == 0;
     if !limited || !entered {
         end()
     }
@@ -132,7 +174,11 @@ fn block_signals() -> libc::sigset_t {
 }
 
 /// One packet and its descriptors: their lengths. None when the spawner is gone.
-fn receive(packet: &mut [u8], descriptors: &mut [RawFd]) -> Option<(usize, usize)> {
+fn receive(
+    control_socket: RawFd,
+    packet: &mut [u8],
+    descriptors: &mut [RawFd],
+) -> Option<(usize, usize)> {
     // Aligned as control messages have to be.
     let mut control = [0_u64; 32];
     const _: () = assert!(DESCRIPTORS_MAX * size_of::<RawFd>() + 32 <= 32 * 8);
@@ -147,7 +193,7 @@ fn receive(packet: &mut [u8], descriptors: &mut [RawFd]) -> Option<(usize, usize
         message.msg_control = control.as_mut_ptr().cast();
         message.msg_controllen = size_of_val(&control) as _;
         let length = loop {
-            let length = libc::recvmsg(CONTROL, &raw mut message, libc::MSG_CMSG_CLOEXEC);
+            let length = libc::recvmsg(control_socket, &raw mut message, libc::MSG_CMSG_CLOEXEC);
             let interrupted = std::io::Error::last_os_error().raw_os_error() == Some(libc::EINTR);
             if length >= 0 || !interrupted {
                 break length;

@@ -6,6 +6,7 @@ use nilas_model::limits;
 
 use super::Environment;
 use super::process::Process;
+use crate::launch::Start;
 use crate::logs::InitPhase;
 use crate::pool::Event;
 
@@ -13,10 +14,11 @@ impl Environment {
     /// Init of a provisioned environment: nobody waits for it, and it has longer; see "Lambda execution environment
     /// lifecycle". None: the environment is over, and the pool tries again later.
     pub(super) async fn boot_ahead(&mut self) -> Option<Process> {
+        self.announce_init(&Start::Provisioned);
         let started_us = self.engine.clock.monotonic_us();
         let limit_ms = limits::PROVISIONED_INIT_MS_MAX.max(self.snapshot.timeout_ms);
         let limit = Duration::from_millis(limit_ms);
-        match self.attempt(0, limit).await {
+        match self.attempt(0, limit, Start::Provisioned).await {
             Ok(process) => {
                 process.control.watch_memory(false);
                 self.engine.step(Event::Initialized { slot: self.slot });

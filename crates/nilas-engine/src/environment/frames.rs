@@ -15,6 +15,9 @@ const KIND_READY: u8 = 1;
 const KIND_RESPONSE: u8 = 2;
 const KIND_ERROR: u8 = 3;
 const KIND_INIT_ERROR: u8 = 4;
+const KIND_TEMPLATE: u8 = 5;
+/// Why a process cannot be a template, bytes.
+const OBSTACLE_BYTES_MAX: usize = 1_024;
 
 /// What a runtime says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +37,10 @@ pub(crate) enum Frame {
     },
     InitError {
         payload: Bytes,
+    },
+    /// Init is over, and the process waits to be forked; or cannot be, for the reason given.
+    Template {
+        obstacle: Bytes,
     },
 }
 
@@ -122,6 +129,7 @@ impl FrameReader {
             KIND_READY => Frame::Ready,
             KIND_RESPONSE => Frame::Response { request_id, payload },
             KIND_ERROR => Frame::Error { request_id, payload },
+            KIND_TEMPLATE => Frame::Template { obstacle: payload },
             _ => Frame::InitError { payload },
         }))
     }
@@ -155,6 +163,7 @@ fn payload_bytes(kind: u8, length: u32) -> Result<usize, FrameError> {
         KIND_READY => payload == 0,
         KIND_RESPONSE | KIND_ERROR => payload >= REQUEST_ID_BYTES,
         KIND_INIT_ERROR => payload <= limits::RUNTIME_API_ERROR_BYTES_MAX,
+        KIND_TEMPLATE => payload <= OBSTACLE_BYTES_MAX,
         other => return Err(FrameError::Kind(other)),
     };
     if fits { Ok(payload) } else { Err(wrong) }

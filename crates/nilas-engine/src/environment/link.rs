@@ -16,6 +16,10 @@ use crate::fault::FunctionFault;
 pub(crate) enum InitAnswer {
     Ready,
     Failed(FunctionFault),
+    /// The process waits to be forked, or says why it cannot be.
+    Template {
+        obstacle: String,
+    },
 }
 
 /// The answer to one invocation.
@@ -63,6 +67,9 @@ impl Link {
                 Ok(Frame::InitError { payload }) => {
                     InitAnswer::Failed(FunctionFault::reported(payload, None, true))
                 }
+                Ok(Frame::Template { obstacle }) => InitAnswer::Template {
+                    obstacle: String::from_utf8_lossy(&obstacle).into_owned(),
+                },
                 Ok(_) | Err(_) => InitAnswer::Failed(FunctionFault::Violation),
             },
             Self::Http(link) => loop {

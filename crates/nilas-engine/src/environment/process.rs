@@ -9,11 +9,13 @@ use nilas_sandbox::{Control, Exit, StartError, Started};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use super::credentials::{CredentialServer, Issue, random_token};
 use super::link::{FunctionAnswer, InitAnswer, Link};
+use super::template::Template;
 use crate::api::{Invocation, InvokeError, ThrottleReason};
 use crate::engine::Inner;
 use crate::fault::FunctionFault;
-use crate::launch::{self, LaunchContext, NoBootstrap};
+use crate::launch::{self, Credentials, LaunchContext, NoBootstrap, Start};
 use crate::logs::{Journal, Output, lock};
 use crate::timer::Timer;
 
@@ -35,6 +37,26 @@ pub(super) struct Process {
     /// As last measured.
     pub(super) memory_peak_bytes: u64,
     endpoint: Endpoint,
+    _credentials: Option<CredentialServer>,
+    /// With which they are asked for.
+    pub(super) token: String,
+    /// What it was forked from, which the kernel ends it with.
+    _template: Option<Arc<Template>>,
+}
+
+/// Where a process is to come from.
+#[derive(Debug)]
+pub(super) enum How {
+    Fresh(Start),
+    Restored(Arc<Template>),
+}
+
+/// What a started sandbox is connected to.
+struct Parts {
+    journal: Arc<Mutex<Journal>>,
+    template: Option<Arc<Template>>,
+    token: Option<String>,
+    issue: Issue,
 }
 
 /// Why there is no initialised runtime.
@@ -44,6 +66,8 @@ pub(super) enum InitFailure {
     Fault(FunctionFault),
     TimedOut,
     Platform(InvokeError),
+    /// It cannot be forked, or not from what it was to be forked from; started otherwise it may run.
+    Fork(String),
 }
 
 /// An invocation that got no answer.
@@ -75,17 +99,28 @@ impl Process {
         snapshot: &VersionSnapshot,
         environment: EnvironmentId,
         attempt: u32,
-        provisioned: bool,
+        how: How,
         journal: &Arc<Mutex<Journal>>,
     ) -> Result<Self, InitFailure> {
-        let credentials = engine.issue_credentials(snapshot);
+        let issue = engine.issue_credentials(snapshot);
+        let (start, template) = match how {
+            How::Fresh(start) => (start, None),
+            How::Restored(template) => {
+                (Start::Restored { template: template.sandbox_id().to_owned() }, Some(template))
+            }
+        };
+        let credentials = match &template {
+            _ if !snapshot.snap_start => Credentials::Issued(issue()),
+            Some(template) => Credentials::Asked { token: template.token().to_owned() },
+            None => Credentials::Asked { token: random_token() },
+        };
         let log_stream = lock(journal).stream().to_owned();
         let spec = launch::sandbox_spec(&LaunchContext {
             config: &engine.config,
             snapshot,
             environment,
             attempt,
-            provisioned,
+            start,
             log_stream: &log_stream,
             credentials: &credentials,
         });
@@ -94,14 +129,21 @@ impl Process {
         })?;
         let started = engine.sandbox.start(spec).await.map_err(start_failure)?;
         started.control.watch_memory(true);
-        Self::connect(engine, started, Arc::clone(journal)).map_err(|source| {
+        let token = match credentials {
+            Credentials::Asked { token } => Some(token),
+            Credentials::Issued(_) => None,
+        };
+        let parts = Parts { journal: Arc::clone(journal), template, token, issue };
+        Self::connect(engine, started, parts).map_err(|source| {
             InitFailure::Platform(InvokeError::Wiring { source: Arc::new(source) })
         })
     }
 
-    fn connect(engine: &Inner, started: Started, journal: Arc<Mutex<Journal>>) -> io::Result<Self> {
+    fn connect(engine: &Inner, started: Started, parts: Parts) -> io::Result<Self> {
+        let Parts { journal, template, token, issue } = parts;
         let Started { control, channel, telemetry, output, listeners } = started;
-        // In the order of `SandboxSpec::listeners`: the endpoint, then for custom runtimes the Runtime API.
+        // In the order of `SandboxSpec::listeners`: the endpoint, then at the Runtime API's address that, for custom
+        // runtimes, or credentials.
         let mut listeners = listeners.into_iter();
         let endpoint = match (listeners.next(), engine.endpoint.get()) {
             (Some(listener), Some(server)) => {
@@ -109,9 +151,14 @@ impl Process {
             }
             _ => None,
         };
-        let link = match listeners.next() {
-            Some(listener) => Link::http(listener)?,
-            None => Link::framed(channel)?,
+        let (link, credentials) = match (listeners.next(), &token) {
+            (Some(listener), Some(token)) => {
+                let listener = tokio::net::TcpListener::from_std(listener)?;
+                let server = CredentialServer::serve(listener, token.clone(), issue);
+                (Link::framed(channel)?, Some(server))
+            }
+            (Some(listener), None) => (Link::http(listener)?, None),
+            (None, _) => (Link::framed(channel)?, None),
         };
         let output = Output::new(output, telemetry, journal)?;
         Ok(Self {
@@ -122,6 +169,9 @@ impl Process {
             rest: Timer::new(),
             memory_peak_bytes: 0,
             endpoint: Endpoint(endpoint),
+            _credentials: credentials,
+            token: token.unwrap_or_default(),
+            _template: template,
         })
     }
 
@@ -131,6 +181,32 @@ impl Process {
         limit: Duration,
         stop: &Notify,
     ) -> Result<(), InitFailure> {
+        match self.init_answer(limit, stop).await? {
+            InitAnswer::Ready => Ok(()),
+            InitAnswer::Failed(fault) => Err(InitFailure::Fault(fault)),
+            InitAnswer::Template { .. } => Err(InitFailure::Fault(FunctionFault::Violation)),
+        }
+    }
+
+    /// Waits until the runtime waits to be forked.
+    pub(super) async fn initialize_template(
+        &mut self,
+        limit: Duration,
+        stop: &Notify,
+    ) -> Result<(), InitFailure> {
+        match self.init_answer(limit, stop).await? {
+            InitAnswer::Template { obstacle } if obstacle.is_empty() => Ok(()),
+            InitAnswer::Template { obstacle } => Err(InitFailure::Fork(obstacle)),
+            InitAnswer::Failed(fault) => Err(InitFailure::Fault(fault)),
+            InitAnswer::Ready => Err(InitFailure::Fork("it was not forked itself".to_owned())),
+        }
+    }
+
+    async fn init_answer(
+        &mut self,
+        limit: Duration,
+        stop: &Notify,
+    ) -> Result<InitAnswer, InitFailure> {
         let Self { control, link, output, limit: timer, .. } = self;
         timer.set(limit);
         let answer = tokio::select! {
@@ -140,18 +216,17 @@ impl Process {
             exit = control.exited() => {
                 let last = tokio::time::timeout(LAST_WORDS, link.initialized()).await;
                 match last {
-                    Ok(InitAnswer::Failed(fault)) => InitAnswer::Failed(fault),
-                    _ => InitAnswer::Failed(FunctionFault::Exited(exit)),
+                    Ok(InitAnswer::Ready) | Err(_) => {
+                        InitAnswer::Failed(FunctionFault::Exited(exit))
+                    }
+                    Ok(answer) => answer,
                 }
             }
             () = timer.elapsed() => return Err(InitFailure::TimedOut),
             () = output.pump_and_flush() => return Err(InitFailure::TimedOut),
         };
         output.drain();
-        match answer {
-            InitAnswer::Ready => Ok(()),
-            InitAnswer::Failed(fault) => Err(InitFailure::Fault(fault)),
-        }
+        Ok(answer)
     }
 
     /// Delivers one event; waits for the answer, the end of the process or of the time.
@@ -210,6 +285,7 @@ fn start_failure(error: StartError) -> InitFailure {
         StartError::Full { .. } => InitFailure::Platform(InvokeError::Throttled {
             reason: ThrottleReason::ConcurrentInvocationLimitExceeded,
         }),
+        StartError::Fork { step, reason, .. } => InitFailure::Fork(format!("{step}: {reason}")),
         error => InitFailure::Platform(InvokeError::StartFailed { source: Arc::new(error) }),
     }
 }

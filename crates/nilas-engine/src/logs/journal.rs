@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use nilas_model::{Clock, LogFormat, LogLevel, LoggingConfig, RequestId, Version, limits};
+use nilas_model::{
+    Clock, LogFormat, LogLevel, LoggingConfig, RequestId, Version, VersionSnapshot, limits,
+};
 
-use super::lines::{self, InitReport, PlatformEvent, ReportLine, RuntimeVersion};
+use super::lines::{self, InitReport, PlatformEvent, ReportLine, RestoreReport, RuntimeVersion};
 use super::telemetry::{LineReader, TelemetryReader};
 use crate::api::{LogEvent, LogSink};
+use crate::launch::Start;
 
 /// Where a journal writes.
 #[derive(Debug, Clone)]
@@ -88,11 +91,27 @@ impl Journal {
     pub(crate) fn init_start(
         &mut self,
         version: &RuntimeVersion,
-        snapshot: &nilas_model::VersionSnapshot,
+        snapshot: &VersionSnapshot,
+        start: &Start,
     ) {
         match self.place.logging.format {
             LogFormat::Text => self.push(version.init_start_text()),
-            LogFormat::Json => self.platform(&version.init_start_event(snapshot)),
+            LogFormat::Json => self.platform(&version.init_start_event(snapshot, start)),
+        }
+    }
+
+    pub(crate) fn restore_start(&mut self, version: &RuntimeVersion, snapshot: &VersionSnapshot) {
+        match self.place.logging.format {
+            LogFormat::Text => self.push(version.restore_start_text()),
+            LogFormat::Json => self.platform(&version.restore_start_event(snapshot)),
+        }
+    }
+
+    pub(crate) fn restore_report(&mut self, report: &RestoreReport) {
+        self.finish_lines();
+        match self.place.logging.format {
+            LogFormat::Text => self.push(report.text()),
+            LogFormat::Json => self.platform(&report.event()),
         }
     }
 

@@ -3,8 +3,10 @@
 //! Forms: "Lambda function logs" and "Configuring JSON and plain text log formats" in AWS's developer guide.
 
 use jiff::Timestamp;
-use nilas_model::{EnvironmentId, LogLevel, Report, RequestId, Version, VersionSnapshot};
+use nilas_model::{EnvironmentId, LogLevel, Report, RequestId, Restore, Version, VersionSnapshot};
 use serde_json::{Value, json};
+
+use crate::launch::{Start, initialization_type};
 
 /// Which attempt at init: before the first invocation, or again within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,12 +15,23 @@ pub(crate) enum InitPhase {
     Invoke,
 }
 
-/// An init that did not succeed.
+/// An init that did not succeed, or that no invocation reports: that before a snapshot.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct InitReport {
     pub(crate) phase: InitPhase,
+    /// As `launch::initialization_type` has it.
+    pub(crate) initialization: &'static str,
     pub(crate) duration_us: u64,
-    /// `error` with a type, or `timeout`.
+    /// `success`, `error` with a type, or `timeout`.
+    pub(crate) status: &'static str,
+    pub(crate) error_type: Option<String>,
+}
+
+/// The restore of an environment from a snapshot.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct RestoreReport {
+    pub(crate) duration_us: u64,
+    /// As that of an init.
     pub(crate) status: &'static str,
     pub(crate) error_type: Option<String>,
 }
@@ -92,9 +105,13 @@ impl RuntimeVersion {
         format!("INIT_START Runtime Version: {}\tRuntime Version ARN: {}\n", self.name, self.arn)
     }
 
-    pub(crate) fn init_start_event(&self, snapshot: &VersionSnapshot) -> PlatformEvent {
+    pub(crate) fn init_start_event(
+        &self,
+        snapshot: &VersionSnapshot,
+        start: &Start,
+    ) -> PlatformEvent {
         let record = json!({
-            "initializationType": "on-demand",
+            "initializationType": initialization_type(snapshot, start),
             "phase": "init",
             "runtimeVersion": self.name,
             "runtimeVersionArn": self.arn,
@@ -102,6 +119,20 @@ impl RuntimeVersion {
             "functionVersion": snapshot.version.to_string(),
         });
         PlatformEvent { level: LogLevel::Info, kind: "platform.initStart", record }
+    }
+
+    pub(crate) fn restore_start_text(&self) -> String {
+        format!("RESTORE_START Runtime Version: {}\tRuntime Version ARN: {}\n", self.name, self.arn)
+    }
+
+    pub(crate) fn restore_start_event(&self, snapshot: &VersionSnapshot) -> PlatformEvent {
+        let record = json!({
+            "runtimeVersion": self.name,
+            "runtimeVersionArn": self.arn,
+            "functionName": snapshot.name.as_str(),
+            "functionVersion": snapshot.version.to_string(),
+        });
+        PlatformEvent { level: LogLevel::Info, kind: "platform.restoreStart", record }
     }
 }
 
@@ -121,7 +152,7 @@ impl InitReport {
 
     pub(crate) fn event(&self) -> PlatformEvent {
         let mut record = json!({
-            "initializationType": "on-demand",
+            "initializationType": self.initialization,
             "phase": self.phase.as_str(),
             "status": self.status,
             "metrics": {"durationMs": millis_number(self.duration_us)},
@@ -129,8 +160,41 @@ impl InitReport {
         if let Some(error_type) = &self.error_type {
             record["errorType"] = json!(error_type);
         }
-        PlatformEvent { level: LogLevel::Error, kind: "platform.initReport", record }
+        let level = level_of(self.status);
+        PlatformEvent { level, kind: "platform.initReport", record }
     }
+}
+
+// === impl RestoreReport ===
+
+impl RestoreReport {
+    /// AWS names the status of what has failed only.
+    pub(crate) fn text(&self) -> String {
+        let status = (self.status != "success").then(|| format!("\tStatus: {}", self.status));
+        let error = self.error_type.as_ref().map(|text| format!("\tError Type: {text}"));
+        format!(
+            "RESTORE_REPORT Restore Duration: {} ms{}{}\n",
+            millis(self.duration_us),
+            status.unwrap_or_default(),
+            error.unwrap_or_default()
+        )
+    }
+
+    pub(crate) fn event(&self) -> PlatformEvent {
+        let mut record = json!({
+            "status": self.status,
+            "metrics": {"durationMs": millis_number(self.duration_us)},
+        });
+        if let Some(error_type) = &self.error_type {
+            record["errorType"] = json!(error_type);
+        }
+        let level = level_of(self.status);
+        PlatformEvent { level, kind: "platform.restoreReport", record }
+    }
+}
+
+fn level_of(status: &str) -> LogLevel {
+    if status == "success" { LogLevel::Info } else { LogLevel::Error }
 }
 
 impl InitPhase {
@@ -146,18 +210,24 @@ impl InitPhase {
 
 impl ReportLine<'_> {
     pub(crate) fn text(&self) -> String {
-        let Report { duration_us, billed_ms, memory_mib, memory_used_mib, init_us } = self.report;
+        let Report { duration_us, billed_ms, memory_mib, memory_used_mib, init_us, restore } =
+            self.report;
         let init = init_us.map(|us| format!("Init Duration: {} ms\t", millis(us)));
+        let restore = restore.map(|Restore { duration_us, billed_ms }| {
+            let duration = millis(duration_us);
+            format!("Restore Duration: {duration} ms\tBilled Restore Duration: {billed_ms} ms\t")
+        });
         let status = self.fault.filter(|_| self.visible).map(|(status, error_type)| match status {
             "timeout" => "Status: timeout".to_owned(),
             _ => format!("Status: {status}\tError Type: {error_type}"),
         });
         format!(
             "REPORT RequestId: {}\tDuration: {} ms\tBilled Duration: {billed_ms} ms\tMemory Size: {memory_mib} MB\t\
-             Max Memory Used: {memory_used_mib} MB\t{}{}\n",
+             Max Memory Used: {memory_used_mib} MB\t{}{}{}\n",
             self.request_id,
             millis(*duration_us),
             init.unwrap_or_default(),
+            restore.unwrap_or_default(),
             status.unwrap_or_default(),
         )
     }
@@ -171,6 +241,10 @@ impl ReportLine<'_> {
         });
         if let Some(init_us) = self.report.init_us {
             metrics["initDurationMs"] = json!(millis_number(init_us));
+        }
+        if let Some(restore) = self.report.restore {
+            metrics["restoreDurationMs"] = json!(millis_number(restore.duration_us));
+            metrics["billedRestoreDurationMs"] = json!(restore.billed_ms);
         }
         let mut record = json!({"requestId": self.request_id.to_string(), "metrics": metrics});
         match self.fault {
@@ -236,11 +310,16 @@ mod tests {
             memory_mib: 128,
             memory_used_mib: 30,
             init_us: None,
+            restore: None,
         };
         let cold = Report { init_us: Some(90_000), ..warm.clone() };
         let body = "Duration: 1.23 ms\tBilled Duration: 2 ms\tMemory Size: 128 MB\tMax Memory Used: 30 MB\t";
         check(&warm, None, false, body);
         check(&cold, None, false, &format!("{body}Init Duration: 90.00 ms\t"));
+        let restore = Some(Restore { duration_us: 4_560, billed_ms: 2 });
+        let restored = Report { restore, ..warm.clone() };
+        let line = "Restore Duration: 4.56 ms\tBilled Restore Duration: 2 ms\t";
+        check(&restored, None, false, &format!("{body}{line}"));
         check(
             &warm,
             Some(("timeout", "Sandbox.Timedout")),
@@ -260,6 +339,7 @@ mod tests {
     fn reports_failed_inits() {
         let mut report = InitReport {
             phase: InitPhase::Init,
+            initialization: "on-demand",
             duration_us: 123_450,
             status: "error",
             error_type: Some("Runtime.ExitError".to_owned()),

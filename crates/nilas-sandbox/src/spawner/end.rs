@@ -30,7 +30,9 @@ impl Spawner {
             self.shells.retain(|shell| *shell != slot);
             self.primed.retain(|(_, shell)| *shell != slot);
             if let Some(live) = self.live.remove(&slot) {
+                let home = live.home;
                 self.finish(live);
+                home.into_iter().for_each(|home| self.settle(home));
             }
         }
     }
@@ -54,7 +56,9 @@ impl Spawner {
             }
             // A shell nobody has asked for yet: one that could not be made, or had to go.
             (None, _, failure) => failure.map(|failure| {
-                self.stock.give_up();
+                if live.home.is_none() {
+                    self.stock.give_up();
+                }
                 let step = "make a sandbox ahead".to_owned();
                 Event::Trouble { step, reason: format!("{failure:?}") }
             }),
@@ -86,7 +90,10 @@ impl Spawner {
         for live in self.live.values() {
             live.kill();
         }
-        while let Some((_, live)) = self.live.pop_first() {
+        // A template is not gone before those below it.
+        let (below, others): (Vec<Live>, Vec<Live>) =
+            std::mem::take(&mut self.live).into_values().partition(|live| live.home.is_some());
+        for live in below.into_iter().chain(others) {
             sys::best_effort(rustix::process::waitpid(Some(live.pid), WaitOptions::empty()));
             if let Some(attachment) = live.attachment {
                 self.network.detach(attachment);

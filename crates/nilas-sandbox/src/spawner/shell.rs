@@ -3,6 +3,7 @@
 //! Namespaces, groups, network and most of the mounts are the same for every sandbox and take milliseconds. A few shells
 //! are kept ready; a start then pays for none of it.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,8 +16,9 @@ use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitOptions};
 
+use super::fork::ForkTools;
 use super::zygote::ZygoteId;
-use super::{FIRST_SLOT_KEY, Live, Parts, SLOTS_MAX, Spawner, Stage};
+use super::{FIRST_SLOT_KEY, Live, Parent, Parts, SLOTS_MAX, Spawner, Stage};
 use crate::cgroup::Cgroup;
 use crate::init::{self, Birth, Stdio};
 use crate::jail::{self, INSIDE_GID, INSIDE_UID, StepError, Tools, step};
@@ -49,18 +51,6 @@ pub(super) struct Stock {
     target: usize,
     last_start: Instant,
     last_change: Instant,
-}
-
-/// What a zygote needs to fork into a shell.
-#[derive(Debug)]
-pub(super) struct ForkTools {
-    /// Of pid 1: all seven, in the order of `order::Place`. None before the shell is prepared.
-    pub(super) namespaces: Vec<OwnedFd>,
-    pub(super) stdio: Stdio,
-    pub(super) report: OwnedFd,
-    pub(super) go: OwnedFd,
-    pub(super) group: Option<OwnedFd>,
-    pub(super) doors: Vec<File>,
 }
 
 /// The seven namespaces, by their files in `/proc/PID/ns`, in the order of `order::Place`.
@@ -110,13 +100,20 @@ impl Spawner {
     /// Makes or primes one shell if one is lacking and nothing else is to be done.
     pub(super) fn restock(&mut self) {
         self.drop_orphans();
+        self.drop_unused();
         if !self.starting.is_empty() || !self.stock.rest().is_zero() {
             return;
         }
         let Some(outbound) = self.stock.kind() else { return };
         if self.spare() >= self.stock.target {
-            self.unprimed().into_iter().for_each(|zygote| self.prime(zygote));
-        } else if let Err(failure) = self.make_shell(outbound) {
+            if let Some(zygote) = self.unprimed() {
+                self.prime(zygote);
+            } else if let Some((home, outbound)) = self.bare_template()
+                && let Err(failure) = self.make_shell(outbound, Some(home))
+            {
+                self.trouble("make a sandbox ahead", format!("{failure:?}"));
+            }
+        } else if let Err(failure) = self.make_shell(outbound, None) {
             // The next start tries again, and is told why.
             self.stock.give_up();
             self.trouble("make a sandbox ahead", format!("{failure:?}"));
@@ -134,14 +131,18 @@ impl Spawner {
 
     /// When `restock` has something to do.
     pub(super) fn restock_in(&self) -> Option<Duration> {
-        let lacking = self.spare() < self.stock.target || self.unprimed().is_some();
+        let lacking = self.spare() < self.stock.target
+            || self.unprimed().is_some()
+            || self.bare_template().is_some();
         let wanted = self.stock.outbound.is_some() && lacking && self.starting.is_empty();
-        wanted.then(|| self.stock.rest().max(Duration::from_millis(1)))
+        let lacking = wanted.then(|| self.stock.rest().max(Duration::from_millis(1)));
+        lacking.into_iter().chain(self.unused_in()).min()
     }
 
     /// Shells that wait, or are being made.
     fn spare(&self) -> usize {
-        self.shells.len() + self.preparing.len()
+        let preparing = self.preparing.iter().filter(|slot| self.home_of(**slot).is_none());
+        self.shells.len() + preparing.count()
     }
 
     /// A zygote that should fork into another shell, if there is one for it.
@@ -155,10 +156,11 @@ impl Spawner {
 
     /// Lets a zygote fork into a shell ahead of the start that will need it.
     fn prime(&mut self, zygote: ZygoteId) {
-        let Some(slot) = self.shells.pop() else { return };
+        let Some(outbound) = self.stock.outbound else { return };
+        let Some(slot) = self.take_shell(outbound) else { return };
         let Some(live) = self.live.get_mut(&slot) else { return };
         let Some(tools) = live.tools.take() else { return };
-        live.forked_from = Some(zygote);
+        live.parent = Some(Parent::Zygote(zygote));
         match self.zygotes.fork(zygote, &tools, self.privileged) {
             Ok(()) => self.primed.push((zygote, slot)),
             // It has ended just now, which is told by its connection: this costs one shell, not the stock.
@@ -166,13 +168,17 @@ impl Spawner {
         }
     }
 
-    /// Forks a new shell; gives its slot.
-    pub(super) fn make_shell(&mut self, outbound: Outbound) -> Result<u32, Failure> {
+    /// Forks a new shell, below the template of slot `home` if there is one; gives its slot.
+    pub(super) fn make_shell(
+        &mut self,
+        outbound: Outbound,
+        home: Option<u32>,
+    ) -> Result<u32, Failure> {
         let slot = self.free_slot().ok_or(Failure::Full { live: SLOTS_MAX })?;
         self.serial += 1;
         let name = format!("{:08x}", self.serial);
         let cgroup = step("make cgroup", self.layout.create(&name))?;
-        let (pid, status, parts, tools, go) = match self.fork(slot, &cgroup) {
+        let (pid, status, parts, tools, go) = match self.fork(slot, &cgroup, home) {
             Ok(forked) => forked,
             Err(error) => {
                 self.retiring.push((cgroup, 0));
@@ -192,7 +198,9 @@ impl Spawner {
             tools: Some(tools),
             go,
             fork: None,
-            forked_from: None,
+            parent: None,
+            home,
+            template: None,
             failure: None,
             ended: None,
         };
@@ -207,9 +215,11 @@ impl Spawner {
 
     fn free_slot(&mut self) -> Option<u32> {
         let from = self.next_slot;
+        // Below a template that has ended somebody may still use its ids.
+        let homes: BTreeSet<u32> = self.live.values().filter_map(|live| live.home).collect();
         let free = (0..SLOTS_MAX)
             .map(|step| (from + step) % SLOTS_MAX)
-            .find(|slot| !self.live.contains_key(slot))?;
+            .find(|slot| !self.live.contains_key(slot) && !homes.contains(slot))?;
         self.next_slot = (free + 1) % SLOTS_MAX;
         Some(free)
     }
@@ -219,31 +229,22 @@ impl Spawner {
         &self,
         slot: u32,
         cgroup: &Cgroup,
+        home: Option<u32>,
     ) -> Result<(Pid, OwnedFd, Parts, ForkTools, OwnedFd), StepError> {
         let name = "open descriptors";
-        let (channel, function_channel) = step(name, stream_pair())?;
-        let (telemetry, function_telemetry) = step(name, self.function_pipe(slot))?;
-        let (output, function_output) = step(name, self.function_pipe(slot))?;
+        let (mut parts, stdio) = self.function_ends(home.unwrap_or(slot))?;
         let (status, init_status) = step(name, protocol::socket_pair())?;
         let (orders, init_orders) = step(name, protocol::socket_pair())?;
         let (report, zygote_report) = step(name, pipe_with(PipeFlags::CLOEXEC))?;
         let (fork_go, go) = step(name, pipe_with(PipeFlags::CLOEXEC))?;
         step(name, rustix::fs::fcntl_setfl(&go, OFlags::NONBLOCK))?;
-        let mut parts = vec![
-            (Part::Channel, channel),
-            (Part::Telemetry, telemetry),
-            (Part::Output, output),
-            (Part::Orders, orders),
-        ];
+        parts.push((Part::Orders, orders));
         parts.extend(step("open cgroup", cgroup.open_parts())?);
         let group = step("open cgroup", cgroup.open_unified())?;
-        // Opened anew: flags and owner of a shared open file would pass words between functions.
-        let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
-        let stdio = Stdio {
-            null: step(name, null)?,
-            output: function_output,
-            channel: function_channel,
-            telemetry: function_telemetry,
+        let group = group.map(OwnedFd::from);
+        let (group, born_in, procs) = match home {
+            Some(_) => (None, group, step("open cgroup", cgroup.open_procs())?),
+            None => (group, None, None),
         };
         let plan = rootfs::plan(self.privileged);
         let birth = Birth {
@@ -254,6 +255,7 @@ impl Spawner {
             },
             plan,
             report,
+            procs: procs.map(OwnedFd::from),
             stdio: step(name, stdio.try_clone())?,
             orders: init_orders,
             function_filter: self.function_filter.clone(),
@@ -265,22 +267,48 @@ impl Spawner {
             report: zygote_report,
             go: fork_go,
             doors: step("open cgroup", cgroup.open_v1_doors())?,
-            group: group.map(OwnedFd::from),
+            group,
+            below: home.is_some(),
+            control: None,
         };
-        let owner = self.privileged.then(|| host_id_base(slot));
-        let group = tools.group.as_ref().map(AsFd::as_fd);
-        match step("clone", sys::clone_owned_by(owner, NAMESPACES, group))? {
-            Side::Child => init::run(birth),
-            Side::Parent(pid) => {
-                let data = epoll::EventData::new_u64(FIRST_SLOT_KEY + u64::from(slot));
-                if let Err(error) = epoll::add(&self.epoll, &status, data, epoll::EventFlags::IN) {
-                    sys::best_effort(rustix::process::kill_process(pid, Signal::KILL));
-                    sys::best_effort(rustix::process::waitpid(Some(pid), WaitOptions::empty()));
-                    return step("watch sandbox", Err(error));
-                }
-                Ok((pid, status, parts, tools, go))
+        let group = tools.group.as_ref().or(born_in.as_ref()).map(AsFd::as_fd);
+        let side = match home {
+            Some(home) => self.clone_below(home, group)?,
+            None => {
+                let owner = self.privileged.then(|| host_id_base(slot));
+                step("clone", sys::clone_owned_by(owner, NAMESPACES, group))?
             }
+        };
+        let pid = match side {
+            Side::Child => init::run(birth),
+            Side::Parent(pid) => pid,
+        };
+        let data = epoll::EventData::new_u64(FIRST_SLOT_KEY + u64::from(slot));
+        if let Err(error) = epoll::add(&self.epoll, &status, data, epoll::EventFlags::IN) {
+            sys::best_effort(rustix::process::kill_process(pid, Signal::KILL));
+            sys::best_effort(rustix::process::waitpid(Some(pid), WaitOptions::empty()));
+            return step("watch sandbox", Err(error));
         }
+        Ok((pid, status, parts, tools, go))
+    }
+
+    /// Both ends of what connects a function with the server. `slot` is that of its ids.
+    fn function_ends(&self, slot: u32) -> Result<(Parts, Stdio), StepError> {
+        let name = "open descriptors";
+        let (channel, function_channel) = step(name, stream_pair())?;
+        let (telemetry, function_telemetry) = step(name, self.function_pipe(slot))?;
+        let (output, function_output) = step(name, self.function_pipe(slot))?;
+        // Opened anew: flags and owner of a shared open file would pass words between functions.
+        let null = rustix::fs::open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+        let stdio = Stdio {
+            null: step(name, null)?,
+            output: function_output,
+            channel: function_channel,
+            telemetry: function_telemetry,
+        };
+        let parts =
+            vec![(Part::Channel, channel), (Part::Telemetry, telemetry), (Part::Output, output)];
+        Ok((parts, stdio))
     }
 
     /// A pipe whose write end the function may also open by name, as `/dev/stdout`.
@@ -297,7 +325,9 @@ impl Spawner {
 
     /// Gives the child its ids and its network.
     fn admit(&mut self, slot: u32, pid: Pid, outbound: Outbound) -> Result<(), StepError> {
-        write_id_maps(pid, slot, self.privileged)?;
+        if self.home_of(slot).is_none() {
+            write_id_maps(pid, slot, self.privileged)?;
+        }
         die_first(pid)?;
         let Some(live) = self.live.get_mut(&slot) else { return Ok(()) };
         // It builds its jail while the network is made.

@@ -1,34 +1,62 @@
 //! One start: a shell is taken, fitted, given its network, and let run.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::net::SendFlags;
+use rustix::process::Resource;
 
+use super::template::Template;
 use super::zygote::ZygoteId;
-use super::{Live, NETWORK_WAIT, Spawner, Stage, now, shell};
+use super::{Live, NETWORK_WAIT, Parent, Spawner, Stage, fork, now, shell};
 use crate::jail::{self, PlannedMount, StepError, step};
 use crate::net::NetError;
 use crate::order;
-use crate::protocol::{self, Failure, Go, LISTENERS_MAX, Outfit, Program, TREES_MAX};
+use crate::protocol::{self, Failure, Go, LISTENERS_MAX, Outfit, Program, TREES_MAX, Tmp};
 use crate::rootfs;
-use crate::spec::{Outbound, SandboxSpec};
+use crate::spec::{Origin, Outbound, SandboxSpec};
+
+/// Sandboxes below one template: its limit of processes is that of so many.
+const FORKS_MAX: u64 = 1_024;
 
 impl Spawner {
     pub(super) fn start(&mut self, token: u64, spec: SandboxSpec) -> Result<(), Failure> {
         check(&spec)?;
-        let zygote = spec.zygote.as_ref().and_then(|zygote| self.zygotes.find(zygote));
+        if let Origin::Template(id) = &spec.origin {
+            let id = id.clone();
+            return self.start_below(token, &id, spec);
+        }
+        let zygote = spec.zygote().and_then(|zygote| self.zygotes.find(zygote));
+        if spec.template {
+            if !zygote.is_some_and(|(_, ready)| ready) {
+                return Err(fork::failed("the zygote is not ready"));
+            }
+            return self.start_in(token, spec, None);
+        }
         let primed = zygote.and_then(|(zygote, _)| self.take_primed(zygote, spec.outbound));
-        let best = primed.is_some();
-        let found = primed.or_else(|| self.take_shell(spec.outbound));
-        self.stock.started(best || zygote.is_none() && found.is_some());
-        if let Some(slot) = found {
-            self.starting.insert(slot);
-            self.fit_or_fail(slot, token, spec);
+        self.stock.started(primed.is_some() || zygote.is_none() && !self.shells.is_empty());
+        if let Some(slot) = primed {
+            self.fit_for(slot, token, spec);
             return Ok(());
         }
-        let slot = self.make_shell(spec.outbound)?;
+        self.start_in(token, spec, None)
+    }
+
+    /// In a shell that is ready, or in one made for it; below the template of slot `home` if there is one.
+    pub(super) fn start_in(
+        &mut self,
+        token: u64,
+        spec: SandboxSpec,
+        home: Option<u32>,
+    ) -> Result<(), Failure> {
+        // What is below a template is not made without a purpose.
+        let shell = if home.is_none() { self.take_shell(spec.outbound) } else { None };
+        if let Some(slot) = shell {
+            self.fit_for(slot, token, spec);
+            return Ok(());
+        }
+        let slot = self.make_shell(spec.outbound, home)?;
         self.preparing.remove(&slot);
         self.starting.insert(slot);
         if let Some(live) = self.live.get_mut(&slot) {
@@ -38,7 +66,15 @@ impl Spawner {
         Ok(())
     }
 
-    fn take_shell(&mut self, outbound: Outbound) -> Option<u32> {
+    fn fit_for(&mut self, slot: u32, token: u64, spec: SandboxSpec) {
+        if let Some(live) = self.live.get_mut(&slot) {
+            live.token = Some(token);
+        }
+        self.starting.insert(slot);
+        self.fit_or_fail(slot, spec);
+    }
+
+    pub(super) fn take_shell(&mut self, outbound: Outbound) -> Option<u32> {
         let live = &self.live;
         let fits = |slot: &u32| live.get(slot).is_some_and(|live| live.outbound == outbound);
         let place = self.shells.iter().rposition(fits)?;
@@ -63,38 +99,64 @@ impl Spawner {
             (Ok(_), None) => {}
         }
         live.stage = Stage::Idle;
-        match (live.wanted.take(), live.token) {
-            (Some(spec), Some(token)) => self.fit_or_fail(slot, token, *spec),
-            _ => {
-                self.preparing.remove(&slot);
-                self.shells.push(slot);
+        let (wanted, home) = (live.wanted.take(), live.home);
+        if let Some(spec) = wanted {
+            return self.fit_or_fail(slot, *spec);
+        }
+        self.preparing.remove(&slot);
+        match home.map(|home| self.fork_spec(home)) {
+            None => self.shells.push(slot),
+            // Made ahead of a template, whose forks are all alike.
+            Some(Some(spec)) => {
+                self.starting.insert(slot);
+                self.fit_or_fail(slot, spec);
             }
+            Some(None) => self.live.get(&slot).into_iter().for_each(Live::kill),
         }
     }
 
-    fn fit_or_fail(&mut self, slot: u32, token: u64, spec: SandboxSpec) {
-        if let Err(error) = self.fit(slot, token, spec) {
+    fn fit_or_fail(&mut self, slot: u32, spec: SandboxSpec) {
+        if let Err(error) = self.fit(slot, spec) {
             self.fail(slot, error.into());
         }
     }
 
     /// Makes the shell the sandbox of `spec`.
-    fn fit(&mut self, slot: u32, token: u64, spec: SandboxSpec) -> Result<(), StepError> {
+    fn fit(&mut self, slot: u32, spec: SandboxSpec) -> Result<(), StepError> {
         let Some(live) = self.live.get_mut(&slot) else { return Ok(()) };
-        live.token = Some(token);
         live.stage = Stage::Fitted;
-        if live.forked_from.is_none() {
-            let zygote = spec.zygote.as_ref().and_then(|zygote| self.zygotes.find(zygote));
-            live.forked_from = zygote.filter(|(_, ready)| *ready).map(|(zygote, _)| zygote);
+        live.parent = match (live.parent, live.home) {
+            (None, Some(home)) => Some(Parent::Template(home)),
+            (None, None) => {
+                let zygote = spec.zygote().and_then(|zygote| self.zygotes.find(zygote));
+                zygote.filter(|(_, ready)| *ready).map(|(zygote, _)| Parent::Zygote(zygote))
+            }
+            (parent, _) => parent,
+        };
+        if spec.template
+            && let Some(tools) = &mut live.tools
+        {
+            let filter = self.restored_filter.bytes();
+            live.template = Some(Template::new(&spec.id, tools, &filter)?);
         }
         step("limit cgroup", live.cgroup.limit(&spec.limits))?;
         let mounts = rootfs::in_order(spec.mounts);
         let planned: Vec<PlannedMount> = mounts.iter().cloned().map(Into::into).collect();
         let opened = jail::open_mounts(&planned)?;
-        let trees: Vec<OwnedFd> =
+        let mut trees: Vec<OwnedFd> =
             opened.into_iter().flat_map(jail::OpenedMount::into_trees).collect();
-        let program = Program { argv: spec.argv, env: spec.env, cwd: spec.cwd };
-        let (program, fork) = match live.forked_from {
+        let mut tmp = if live.template.is_some() { Tmp::Lent } else { Tmp::Empty };
+        let mut program = Program { argv: spec.argv, env: spec.env, cwd: spec.cwd };
+        if let Some(home) = live.home {
+            // It stays where its template was.
+            program.cwd = PathBuf::new();
+            if let Some(lent) = self.tmp_of(home)? {
+                trees.push(lent);
+                tmp = Tmp::Copied;
+            }
+        }
+        let Some(live) = self.live.get_mut(&slot) else { return Ok(()) };
+        let (program, fork) = match live.parent {
             Some(_) => (None, Some((program, spec.limits.clone()))),
             None => (Some(program), None),
         };
@@ -104,6 +166,7 @@ impl Spawner {
             mounts,
             symlinks: spec.symlinks,
             program,
+            tmp,
         };
         live.fork = fork;
         if live.fork.is_none() {
@@ -139,24 +202,41 @@ impl Spawner {
         live.stage = Stage::Released;
         let run = protocol::send(&live.status, &Go::Run, &[], SendFlags::DONTWAIT);
         step("talk to pid 1", run)?;
-        if let (Some(zygote), Some(tools)) = (live.forked_from, live.tools.take()) {
-            self.zygotes.fork(zygote, &tools, self.privileged)?;
+        match (live.parent, live.tools.take()) {
+            (Some(Parent::Template(home)), Some(tools)) => self.fork_template(home, &tools),
+            (Some(Parent::Zygote(zygote)), Some(tools)) => {
+                live.tell_fork()?;
+                self.zygotes.fork(zygote, &tools, self.privileged)
+            }
+            // Forked ahead, or executed.
+            (_, None) | (None, _) => live.tell_fork(),
         }
-        live.tell_fork()
+    }
+
+    /// The `/tmp` of a template, for another process.
+    fn tmp_of(&self, home: u32) -> Result<Option<OwnedFd>, StepError> {
+        let template = self.live.get(&home).and_then(|live| live.template.as_ref());
+        let tmp = template.and_then(|template| template.tmp.as_ref());
+        step("lend /tmp", tmp.map(OwnedFd::try_clone).transpose())
     }
 }
 
 // === impl Live ===
 
 impl Live {
-    /// Tells a fork what it is for.
-    fn tell_fork(&mut self) -> Result<(), Failure> {
+    /// Tells a fork what it is for, once.
+    pub(super) fn tell_fork(&mut self) -> Result<(), Failure> {
         let Some((program, limits)) = self.fork.take() else { return Ok(()) };
         let variables = program.env.iter().map(|(name, value)| format!("{name}={value}\0"));
         let environment: String = variables.collect();
+        // The kernel counts what is below a template for it as well.
+        let share = if self.template.is_some() { FORKS_MAX } else { 1 };
+        let limits = jail::resource_limits(&limits).map(|(resource, value)| match resource {
+            Resource::Nproc => (resource as u32, value * share),
+            resource => (resource as u32, value),
+        });
         let go = order::Go {
-            limits: jail::resource_limits(&limits)
-                .map(|(resource, value)| (resource as u32, value)),
+            limits,
             directory: program.cwd.as_os_str().as_encoded_bytes(),
             environment: environment.as_bytes(),
         };
@@ -203,7 +283,8 @@ fn check(spec: &SandboxSpec) -> Result<(), StepError> {
     if spec.listeners.len() > LISTENERS_MAX {
         return refuse("too many listeners");
     }
-    if spec.mounts.iter().map(|mount| mount.sources.len()).sum::<usize>() > TREES_MAX {
+    // One place is that of a template's `/tmp`.
+    if spec.mounts.iter().map(|mount| mount.sources.len()).sum::<usize>() >= TREES_MAX {
         return refuse("too many mounts");
     }
     let inside = |path: &Path| {

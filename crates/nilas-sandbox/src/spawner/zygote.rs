@@ -4,7 +4,7 @@
 //! any function's. Where the spawner is root it has one capability, to enter the user namespaces of sandboxes.
 
 use std::collections::BTreeMap;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
@@ -13,10 +13,11 @@ use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::{Pid, Signal, WaitOptions};
 use rustix::thread::CapabilitySet;
 
+use super::fork::{self, ForkTools};
 use super::{FIRST_ZYGOTE_KEY, now, shell};
 use crate::init::Executable;
-use crate::jail::{self, INSIDE_GID, INSIDE_UID, PlannedMount, StepError, step};
-use crate::order::{self, ForkOrder};
+use crate::jail::{self, PlannedMount, StepError, step};
+use crate::order::{self, Kind};
 use crate::protocol::{self, Failure, Program, ProtocolError};
 use crate::rootfs;
 use crate::seccomp::{self, Filter};
@@ -63,7 +64,9 @@ struct Process {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Host<'a> {
     pub(super) epoll: &'a OwnedFd,
-    pub(super) filter: &'a Filter,
+    /// Of its forks.
+    pub(super) function_filter: &'a Filter,
+    pub(super) template_filter: &'a Filter,
 }
 
 // === impl Zygotes ===
@@ -116,32 +119,13 @@ impl Zygotes {
     pub(super) fn fork(
         &self,
         id: ZygoteId,
-        tools: &shell::ForkTools,
+        tools: &ForkTools,
         privileged: bool,
     ) -> Result<(), Failure> {
-        let failed = |reason: String| Failure::Fork { step: "ask the zygote".to_owned(), reason };
         let entry = self.known.values().find(|entry| entry.id == id);
-        let process = entry
-            .and_then(|entry| entry.process.as_ref())
-            .ok_or_else(|| failed("it has ended".to_owned()))?;
-        let shell::ForkTools { namespaces, stdio, report, go, group, doors } = tools;
-        let order = ForkOrder {
-            change_ids: privileged,
-            uid: INSIDE_UID,
-            gid: INSIDE_GID,
-            group: group.is_some(),
-            doors: u8::try_from(doors.len()).unwrap_or(u8::MAX),
-        };
-        let mut descriptors: Vec<BorrowedFd<'_>> = namespaces.iter().map(AsFd::as_fd).collect();
-        descriptors.extend(
-            [&stdio.null, &stdio.output, &stdio.channel, &stdio.telemetry, report, go]
-                .map(AsFd::as_fd),
-        );
-        descriptors.extend(group.iter().map(AsFd::as_fd));
-        descriptors.extend(doors.iter().map(AsFd::as_fd));
-        let flags = SendFlags::DONTWAIT;
-        protocol::send_bytes(&process.control, &order.encode(), &descriptors, flags)
-            .map_err(|error| failed(error.to_string()))
+        let process = entry.and_then(|entry| entry.process.as_ref());
+        let process = process.ok_or_else(|| fork::failed("the zygote has ended"))?;
+        tools.order(&process.control, privileged)
     }
 
     /// Something has come from a zygote: that it is ready, or its end. Tells what went wrong.
@@ -241,11 +225,14 @@ fn boot(zygote: &Zygote, id: ZygoteId, host: Host<'_>) -> Result<Process, StepEr
         Side::Parent(pid) => {
             let process = Process { pid, control, booted_at: now(), ready: false };
             let admitted = shell::die_first(pid).and_then(|()| {
-                let rules = order::encode_rules(&host.filter.bytes());
-                step(
-                    "talk to the zygote",
-                    protocol::send_bytes(&process.control, &rules, &[], SendFlags::DONTWAIT),
-                )?;
+                for (kind, filter) in
+                    [(Kind::Function, host.function_filter), (Kind::Template, host.template_filter)]
+                {
+                    let rules = order::encode_rules(kind, &filter.bytes());
+                    let sent =
+                        protocol::send_bytes(&process.control, &rules, &[], SendFlags::DONTWAIT);
+                    step("talk to the zygote", sent)?;
+                }
                 let data = epoll::EventData::new_u64(FIRST_ZYGOTE_KEY + id.0);
                 let flags = epoll::EventFlags::IN;
                 step("watch zygote", epoll::add(host.epoll, &process.control, data, flags))

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use nilas_sandbox::{
-    Exit, Limits, LinuxSandbox, Outbound, ReadOnlyMount, Sandbox, SandboxConfig, SandboxSpec,
-    StartError, Started,
+    Exit, Limits, LinuxSandbox, Origin, Outbound, ReadOnlyMount, Sandbox, SandboxConfig,
+    SandboxSpec, StartError, Started,
 };
 
 pub(crate) const MIB: u64 = 1024 * 1024;
@@ -186,7 +186,8 @@ pub(crate) fn spec(argv: &[&str]) -> SandboxSpec {
         mounts: Vec::new(),
         symlinks: Vec::new(),
         limits: limits(),
-        zygote: None,
+        origin: Origin::Program,
+        template: false,
         listeners: Vec::new(),
         outbound: Outbound::None,
     }

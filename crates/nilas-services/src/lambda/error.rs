@@ -152,25 +152,44 @@ impl LambdaError {
                 message: None,
                 ..Fault::caller("UnknownOperationException", 404, FaultShape::Plain, "")
             },
-            Self::Invoke(InvokeError::ShuttingDown) => {
-                Fault::service("ServiceException", 503, "The server is shutting down.")
-            }
-            Self::Invoke(InvokeError::StartFailed { .. } | InvokeError::Wiring { .. }) => {
-                Fault::service(
-                    "ServiceException",
-                    500,
-                    "The execution environment could not be started. The server's log has the cause under this request's ID.",
-                )
-            }
-            Self::Invoke(_) | Self::Store(_) | Self::Package(_) | Self::Internal { .. } => {
-                Fault::service(
-                    "ServiceException",
-                    500,
-                    "An error occurred and the request cannot be processed.",
-                )
-            }
+            Self::Invoke(err) => invoke_fault(err),
+            Self::Store(_) | Self::Package(_) | Self::Internal { .. } => unprocessed(),
         }
     }
+}
+
+/// For an invocation that never reached the function.
+fn invoke_fault(err: &InvokeError) -> Fault {
+    match err {
+        InvokeError::ShuttingDown => {
+            Fault::service("ServiceException", 503, "The server is shutting down.")
+        }
+        // The documentation's words: see API_Invoke, "Errors".
+        InvokeError::RestoreFailed => Fault::user(
+            "SnapStartException",
+            400,
+            "The afterRestore() runtime hook encountered an error. For more information, check the Amazon CloudWatch logs.",
+        ),
+        InvokeError::RestoreTimedOut => Fault::user(
+            "SnapStartTimeoutException",
+            408,
+            "Lambda couldn't restore the snapshot within the timeout limit.",
+        ),
+        InvokeError::StartFailed { .. } | InvokeError::Wiring { .. } => Fault::service(
+            "ServiceException",
+            500,
+            "The execution environment could not be started. The server's log has the cause under this request's ID.",
+        ),
+        InvokeError::Throttled { .. } | InvokeError::Lost => unprocessed(),
+    }
+}
+
+fn unprocessed() -> Fault {
+    Fault::service(
+        "ServiceException",
+        500,
+        "An error occurred and the request cannot be processed.",
+    )
 }
 
 fn throttle_reason(reason: ThrottleReason) -> &'static str {
