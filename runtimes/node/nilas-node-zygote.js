@@ -20,7 +20,7 @@ const COMMON_MODULES = [
   'string_decoder', 'timers', 'timers/promises', 'tls', 'tty', 'url', 'util', 'worker_threads', 'zlib',
 ];
 
-// Returns once in each fork.
+// Returns once in each fork, with what sets the trace id of an invocation.
 async function serve(traits) {
   for (const name of COMMON_MODULES) {
     try {
@@ -31,12 +31,18 @@ async function serve(traits) {
   }
   const library = { exports: {} };
   process.dlopen(library, LIBRARY);
-  const { serve, go, pair, exiting, exit } = library.exports;
+  const { serve, go, pair, trace, exiting, exit } = library.exports;
+  // `setenv` would keep the id of every invocation for as long as the process lives.
+  const setTraceId = (traceId) => {
+    if (!trace(traceId)) {
+      process.env._X_AMZN_TRACE_ID = traceId;
+    }
+  };
   // Finds the time zone.
   new Date().getTimezoneOffset();
   takeEnvironment(environmentText());
   freshRandom();
-  await rehearse(traits, pair, { load: true });
+  await rehearse(traits, pair, setTraceId, { load: true });
   collectGarbage();
 
   serve();
@@ -44,13 +50,14 @@ async function serve(traits) {
   takeIdentity();
   Math.random = freshRandom();
   leaveBy(exiting, exit);
-  await rehearse(traits, pair, { load: false });
+  await rehearse(traits, pair, setTraceId, { load: false });
 
   takeEnvironment(go());
   restartUptime();
   // Both were found out when the zygote booted.
   process.chdir(process.env.LAMBDA_TASK_ROOT);
   Module._initPaths();
+  return setTraceId;
 }
 
 function environmentText() {

@@ -12,5 +12,6 @@ pub mod node;
 mod order;
 mod platform;
 pub mod python;
+mod trace;
 mod vfork;
 mod zygote;
