@@ -5,6 +5,7 @@ mod frames;
 mod link;
 mod process;
 mod runtime_api;
+mod stop;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use nilas_sandbox::Exit;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::process::{InitFailure, Process};
+pub(crate) use self::stop::Stop;
 use crate::api::{Invocation, InvokeError};
 use crate::engine::Inner;
 use crate::fault::FunctionFault;
@@ -67,7 +69,7 @@ struct Environment {
     snapshot: Arc<VersionSnapshot>,
     journal: Arc<Mutex<Journal>>,
     orders: mpsc::Receiver<Order>,
-    stop: Arc<Notify>,
+    stop: Stop,
     /// Initialised ahead of any invocation, and kept.
     provisioned: bool,
     failed_init: bool,
@@ -120,7 +122,7 @@ pub(crate) fn prepare(
         snapshot,
         journal: Arc::new(Mutex::new(journal)),
         orders,
-        stop: Arc::clone(&stop),
+        stop: Stop::on(Arc::clone(&stop)),
         provisioned: job.is_none(),
         failed_init: false,
         ended: false,
@@ -225,7 +227,7 @@ impl Environment {
         if attempt > 0 {
             self.share_cpu(&process);
         }
-        match process.initialize(limit, &self.stop).await {
+        match process.initialize(limit, &mut self.stop).await {
             Ok(()) => {
                 self.share_cpu(&process);
                 Ok(process)
@@ -284,8 +286,7 @@ impl Environment {
         lock(&self.journal).start(job.invocation.request_id, self.snapshot.version, want_tail);
 
         let left = Duration::from_micros(left_us);
-        let answer = process.invoke(&job.invocation, deadline_ms, left, &self.stop).await;
-        process.output.drain();
+        let answer = process.invoke(&job.invocation, deadline_ms, left, &mut self.stop).await;
         let answer = match answer {
             Ok(answer) => answer,
             Err(process::InvokeEnd::Stopped) => {
@@ -400,7 +401,7 @@ impl Environment {
     async fn next_order(&mut self, process: &mut Process) -> Option<Order> {
         let rest = Duration::from_millis(self.engine.config.freeze_after_ms);
         let mut frozen = false;
-        let Process { control, link, output, rest: timer, .. } = process;
+        let Process { control, end, link, output, rest: timer, .. } = process;
         loop {
             let idle = async {
                 link.parked().await;
@@ -414,8 +415,8 @@ impl Environment {
             };
             let idle = tokio::select! {
                 biased;
-                () = self.stop.notified() => return None,
-                exit = control.exited() => {
+                () = self.stop.told() => return None,
+                exit = end.reached() => {
                     tracing::debug!(environment = %self.id, ?exit, "environment ended while idle");
                     return None;
                 }

@@ -38,6 +38,6 @@ pub use net::{
 pub use privileges::{PrivilegeError, drop_privileges};
 pub use spawner::spawner_main;
 pub use spec::{
-    Control, Exit, Limits, Outbound, ReadOnlyMount, Sandbox, SandboxSpec, StartError, Started,
-    Zygote,
+    Control, Exit, Exited, Limits, Outbound, ReadOnlyMount, Sandbox, SandboxSpec, StartError,
+    Started, Zygote,
 };
