@@ -23,10 +23,11 @@ fn is_loopback_authority(authority: &str) -> bool {
     if authority.starts_with("[::1]") {
         return true;
     }
-    let host = authority.split(':').next().unwrap_or(authority).to_ascii_lowercase();
+    let host = authority.split(':').next().unwrap_or(authority);
     if let Ok(ip) = host.parse::<std::net::Ipv4Addr>() {
         return ip.is_loopback();
     }
+    let host = host.to_ascii_lowercase();
     // LocalStack's tools use its public name, whose records all say 127.0.0.1.
     ["localhost", "localhost.localstack.cloud"].into_iter().any(|name| {
         host.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
