@@ -38,7 +38,7 @@ class Channel {
       // One fixed buffer: no allocation per read.
       onread: {
         buffer: Buffer.allocUnsafeSlow(SCRATCH_BYTES),
-        callback: (length, buffer) => this.receive(buffer.slice(0, length)),
+        callback: (length, buffer) => this.arrived(length, buffer),
       },
     });
     this.socket.on('error', () => {}); // 'close' follows
@@ -87,13 +87,22 @@ class Channel {
     writeFully(this.fd, frame, end);
   }
 
+  // Nearly always this is one whole frame, for which no view of the buffer is made.
+  arrived(length, buffer) {
+    if (this.partial === null && length >= LENGTH_BYTES && frameEnd(buffer) === length) {
+      this.dispatch(buffer, LENGTH_BYTES, length);
+    } else {
+      this.receive(buffer.slice(0, length));
+    }
+  }
+
   receive(bytes) {
     let rest = this.partial === null ? bytes : this.fillPartial(bytes);
     while (rest.length >= LENGTH_BYTES && rest.length >= frameEnd(rest)) {
       const end = frameEnd(rest);
-      const frame = rest.slice(LENGTH_BYTES, end);
+      const frame = rest;
       rest = rest.slice(end);
-      this.dispatch(frame);
+      this.dispatch(frame, LENGTH_BYTES, end);
     }
     if (rest.length > 0) {
       this.keepPartial(rest);
@@ -121,17 +130,19 @@ class Channel {
     if (partial.bytes.length === LENGTH_BYTES) {
       return Buffer.concat([partial.bytes, rest]); // only the length had been cut
     }
-    this.dispatch(partial.bytes.slice(LENGTH_BYTES));
+    this.dispatch(partial.bytes, LENGTH_BYTES, partial.bytes.length);
     return rest;
   }
 
-  dispatch(frame) {
-    if (frame[0] !== KIND_INVOKE) {
-      throw new Error(`unknown frame kind ${frame[0]}`);
+  // The frame without its length, from `start` to `end`.
+  dispatch(bytes, start, end) {
+    if (bytes[start] !== KIND_INVOKE) {
+      throw new Error(`unknown frame kind ${bytes[start]}`);
     }
-    const headerEnd = 1 + LENGTH_BYTES + frame.readUInt32LE(1);
-    const header = JSON.parse(frame.utf8Slice(1 + LENGTH_BYTES, headerEnd));
-    this.onInvoke(header, frame.utf8Slice(headerEnd, frame.length));
+    const headerStart = start + 1 + LENGTH_BYTES;
+    const headerEnd = headerStart + bytes.readUInt32LE(start + 1);
+    const header = JSON.parse(bytes.utf8Slice(headerStart, headerEnd));
+    this.onInvoke(header, bytes.utf8Slice(headerEnd, end));
   }
 }
 

@@ -21,11 +21,12 @@ const idle = {
 };
 
 class Runtime {
-  constructor(channel, handler, environment, logError, traits) {
+  constructor(channel, handler, environment, logError, traits, setTraceId) {
     this.channel = channel;
     this.handler = handler;
     this.logError = logError;
     this.traits = traits;
+    this.setTraceId = setTraceId;
     this.current = null; // request id of the running invocation
     this.facts = {
       functionVersion: environment.AWS_LAMBDA_FUNCTION_VERSION,
@@ -74,7 +75,7 @@ class Runtime {
     this.current = header.requestId;
     setRequestId(header.requestId);
     if (header.traceId) {
-      process.env._X_AMZN_TRACE_ID = header.traceId;
+      this.setTraceId(header.traceId);
     } else {
       delete process.env._X_AMZN_TRACE_ID;
     }
@@ -240,17 +241,54 @@ class CallbackCall {
   }
 }
 
-// An accessor on AWS too: copies of the context do not switch the original.
+// An accessor on AWS too: copies of the context do not switch the original. All
+// contexts share one pair of functions, since V8 makes an object with a pair of
+// its own a dictionary, which costs a microsecond. So what is switched is kept
+// in a private field of the context, which nothing shows.
+const WAIT_SWITCH = {
+  configurable: true,
+  enumerable: true,
+  get: function callbackWaitsForEmptyEventLoop() {
+    return waitsOf(this).value;
+  },
+  set: function callbackWaitsForEmptyEventLoop(value) {
+    waitsOf(this).value = value;
+  },
+};
+
+class Given {
+  constructor(object) {
+    return object;
+  }
+}
+
+class Waits extends Given {
+  #waits = { value: true };
+
+  static of(object) {
+    return object.#waits;
+  }
+}
+
+let latestWaits = null;
+
 function waitSwitch() {
-  let waits = true;
-  return {
-    get callbackWaitsForEmptyEventLoop() {
-      return waits;
-    },
-    set callbackWaitsForEmptyEventLoop(value) {
-      waits = value;
-    },
-  };
+  const context = {};
+  new Waits(context);
+  latestWaits = Waits.of(context);
+  return Object.defineProperty(context, 'callbackWaitsForEmptyEventLoop', WAIT_SWITCH);
+}
+
+// Of the context that `object` is or inherits from; else, as with a proxy, of the newest.
+function waitsOf(object) {
+  for (let next = object; next !== null && next !== undefined; next = Object.getPrototypeOf(next)) {
+    try {
+      return Waits.of(next);
+    } catch (_) {
+      // It has no such field.
+    }
+  }
+  return latestWaits;
 }
 
 function headerFacts(header) {

@@ -10,12 +10,12 @@ const { loadHandler } = require('./nilas-node-loader');
 const { Runtime, idle } = require('./nilas-node-invocation');
 
 const HANDLER = 'nilas-node-rehearsal.handler';
-const HEADER = { requestId: '00000000-0000-4000-8000-000000000000', deadlineMs: 0, invokedFunctionArn: '' };
+const HEADER = { requestId: '00000000-0000-4000-8000-000000000000', deadlineMs: 0, invokedFunctionArn: '', traceId: '-' };
 
 // Leaves no trace: neither in the console nor in the globals, modules, listeners
 // or descriptors of this process. `pair()` makes two connected sockets. A fork
 // that has no files yet cannot load the handler.
-async function rehearse(traits, pair, { load }) {
+async function rehearse(traits, pair, setTraceId, { load }) {
   const methods = Object.assign({}, console);
   const environment = { ...process.env, _HANDLER: HANDLER, LAMBDA_TASK_ROOT: __dirname };
   const logError = installConsole(environment);
@@ -28,7 +28,7 @@ async function rehearse(traits, pair, { load }) {
   const sockets = pair();
   const far = new net.Socket({ fd: sockets % 65536, readable: true, writable: true });
   const channel = new Channel(Math.floor(sockets / 65536));
-  const runtime = new Runtime(channel, handler, environment, logError, traits);
+  const runtime = new Runtime(channel, handler, environment, logError, traits, setTraceId);
   const answered = new Promise((resolve) => far.once('data', () => far.once('data', resolve)));
   runtime.start();
   channel.socket.removeAllListeners('close');

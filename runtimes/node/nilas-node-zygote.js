@@ -26,7 +26,7 @@ let native = null;
 let given = '';
 const random = makeRandom();
 
-// Returns once in each fork.
+// Returns once in each fork, with what sets the trace id of an invocation.
 async function serve(traits) {
   for (const name of COMMON_MODULES) {
     try {
@@ -38,11 +38,17 @@ async function serve(traits) {
   const library = { exports: {} };
   process.dlopen(library, LIBRARY);
   native = library.exports;
+  // `setenv` would keep the id of every invocation for as long as the process lives.
+  const setTraceId = (traceId) => {
+    if (!native.trace(traceId)) {
+      process.env._X_AMZN_TRACE_ID = traceId;
+    }
+  };
   // Finds the time zone.
   new Date().getTimezoneOffset();
   takeEnvironment(environmentText());
   random.seed();
-  await rehearse(traits, native.pair, { load: true });
+  await rehearse(traits, native.pair, setTraceId, { load: true });
   collectGarbage();
 
   native.serve();
@@ -51,7 +57,7 @@ async function serve(traits) {
   random.seed();
   Math.random = random.draw;
   leaveBy(native.exiting, native.exit);
-  await rehearse(traits, native.pair, { load: false });
+  await rehearse(traits, native.pair, setTraceId, { load: false });
 
   given = native.go();
   takeEnvironment(given);
@@ -59,6 +65,7 @@ async function serve(traits) {
   // Both were found out when the zygote booted.
   process.chdir(process.env.LAMBDA_TASK_ROOT);
   Module._initPaths();
+  return setTraceId;
 }
 
 // Whether this process is to be forked after its init.

@@ -30,7 +30,7 @@ function boot() {
   return new Channel(CHANNEL_FD);
 }
 
-async function run(channel, environment) {
+async function run(channel, environment, setTraceId) {
   const logError = installConsole(environment);
   const traits = releaseTraits(environment);
   let runtime = null;
@@ -66,7 +66,7 @@ async function run(channel, environment) {
       // Comes back in each restored environment.
       await require('./nilas-node-snapshot').passThrough(channel);
     }
-    runtime = new Runtime(channel, handler, environment, logError, traits);
+    runtime = new Runtime(channel, handler, environment, logError, traits, setTraceId);
   } catch (error) {
     if (traits.promisesOnly) {
       die('Init Error', error, EXIT_FAILURE);
@@ -89,11 +89,12 @@ function releaseTraits(environment) {
 
 async function main() {
   const channel = boot();
+  let setTraceId = (traceId) => (process.env._X_AMZN_TRACE_ID = traceId);
   if (process.env.NILAS_ZYGOTE !== undefined) {
     // Comes back once in each fork, as if that had been started.
-    await require('./nilas-node-zygote').serve(releaseTraits(process.env));
+    setTraceId = await require('./nilas-node-zygote').serve(releaseTraits(process.env));
   }
-  await run(channel, process.env);
+  await run(channel, process.env, setTraceId);
 }
 
 if (require.main === module) {

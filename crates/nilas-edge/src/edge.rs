@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts as Head;
 use http::{Method, Response, StatusCode};
 use http_body_util::Full;
@@ -226,9 +226,9 @@ impl<B: Backend> Inner<B> {
                 head.headers.insert(name, value);
             }
         }
-        let base_url = base_url(&head.headers, entrance.local);
         let (Head { method, headers, .. }, body) = (head, verified.body);
-        let request = ApiRequest { method, path, query, headers, body, request_id, base_url };
+        let local = entrance.local;
+        let request = ApiRequest { method, path, query, headers, body, request_id, local };
         Ok(Received { service, auth, request, held })
     }
 
@@ -293,17 +293,6 @@ fn adopt_authority(head: &mut Head) {
         && let Ok(value) = HeaderValue::from_str(authority.as_str())
     {
         head.headers.insert(header::HOST, value);
-    }
-}
-
-/// `http://HOST:PORT` as the client sees us, or our own address if its `host` header is none.
-fn base_url(headers: &HeaderMap, local: SocketAddr) -> String {
-    let legal =
-        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']');
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
-    match host.filter(|host| !host.is_empty() && host.bytes().all(legal)) {
-        Some(host) => format!("http://{host}"),
-        None => format!("http://{local}"),
     }
 }
 

@@ -4,14 +4,16 @@
 //! cross-origin request with a presigned URL, or after rebinding its own name to 127.0.0.1. Whoever signs with a
 //! secret key is none of that; so these checks hold for the known pair alone.
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, header};
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Whether the request may be a browser's, made for a page from elsewhere.
 pub(crate) fn may_be_foreign_page(headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or(""));
-    let host_is_ours = text(header::HOST.as_str()).is_some_and(is_loopback_authority);
-    let cross_site = text("sec-fetch-site").is_some_and(|site| site == "cross-site");
-    let foreign_origin = text(header::ORIGIN.as_str()).is_some_and(|origin| {
+    let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+    let host_is_ours = text(header::HOST).is_some_and(is_loopback_authority);
+    let cross_site = text(SEC_FETCH_SITE).is_some_and(|site| site == "cross-site");
+    let foreign_origin = text(header::ORIGIN).is_some_and(|origin| {
         let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
         !authority.is_some_and(is_loopback_authority)
     });
@@ -23,10 +25,11 @@ fn is_loopback_authority(authority: &str) -> bool {
     if authority.starts_with("[::1]") {
         return true;
     }
-    let host = authority.split(':').next().unwrap_or(authority).to_ascii_lowercase();
+    let host = authority.split(':').next().unwrap_or(authority);
     if let Ok(ip) = host.parse::<std::net::Ipv4Addr>() {
         return ip.is_loopback();
     }
+    let host = host.to_ascii_lowercase();
     // LocalStack's tools use its public name, whose records all say 127.0.0.1.
     ["localhost", "localhost.localstack.cloud"].into_iter().any(|name| {
         host.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))

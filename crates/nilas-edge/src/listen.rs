@@ -20,8 +20,8 @@ use tracing::{debug, warn};
 use crate::backend::Backend;
 use crate::edge::{Edge, Entrance};
 
-/// Headers of one request.
-const HEADERS_MAX: usize = 128;
+/// Headers of one request. hyper's own number: of more, each request would allocate them.
+const HEADERS_MAX: usize = 100;
 /// Rest after an error that says that the system has run out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

@@ -1,6 +1,6 @@
 //! Which service a request is for, and how to refuse it if there is none.
 
-use http::header::{self, HeaderMap};
+use http::header::{self, AsHeaderName, HeaderMap};
 use nilas_wire::sigv4::{self, Parts};
 use nilas_wire::{Fault, Protocol, Service, sigv2};
 
@@ -51,13 +51,12 @@ fn is_lambda_path(path: &str) -> bool {
 
 fn is_s3(parts: &Parts<'_>) -> bool {
     sigv2::is_presigned(parts.query)
-        || text(parts.headers, header::AUTHORIZATION.as_str())
-            .is_some_and(|value| value.starts_with("AWS "))
+        || text(parts.headers, header::AUTHORIZATION).is_some_and(|value| value.starts_with("AWS "))
         || parts.headers.contains_key("x-amz-content-sha256")
 }
 
 fn is_query_protocol(parts: &Parts<'_>) -> bool {
-    let form = text(parts.headers, header::CONTENT_TYPE.as_str())
+    let form = text(parts.headers, header::CONTENT_TYPE)
         .is_some_and(|value| value.starts_with("application/x-www-form-urlencoded"));
     form || parts.query.split('&').any(|pair| pair.starts_with("Action="))
 }
@@ -86,7 +85,7 @@ fn guess_protocol(parts: &Parts<'_>, name: &str) -> Protocol {
         return Protocol::Cbor;
     }
     if parts.headers.contains_key("x-amz-target") {
-        let json_10 = text(parts.headers, header::CONTENT_TYPE.as_str())
+        let json_10 = text(parts.headers, header::CONTENT_TYPE)
             .is_some_and(|value| value.ends_with("json-1.0"));
         return if json_10 { Protocol::Json10 } else { Protocol::Json11 };
     }
@@ -99,7 +98,7 @@ fn guess_protocol(parts: &Parts<'_>, name: &str) -> Protocol {
     Protocol::RestJson
 }
 
-fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 

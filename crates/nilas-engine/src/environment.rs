@@ -8,6 +8,7 @@ mod process;
 mod report;
 mod restore;
 mod runtime_api;
+mod stop;
 pub(crate) mod template;
 
 use std::sync::{Arc, Mutex};
@@ -18,6 +19,7 @@ use nilas_sandbox::Exit;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use self::process::{How, InitFailure, Process};
+pub(crate) use self::stop::Stop;
 use crate::api::{Invocation, InvokeError};
 use crate::engine::Inner;
 use crate::fault::FunctionFault;
@@ -71,7 +73,7 @@ struct Environment {
     snapshot: Arc<VersionSnapshot>,
     journal: Arc<Mutex<Journal>>,
     orders: mpsc::Receiver<Order>,
-    stop: Arc<Notify>,
+    stop: Stop,
     /// Initialised ahead of any invocation, and kept.
     provisioned: bool,
     failed_init: bool,
@@ -133,7 +135,7 @@ pub(crate) fn prepare(
         snapshot,
         journal: Arc::new(Mutex::new(journal)),
         orders,
-        stop: Arc::clone(&stop),
+        stop: Stop::on(Arc::clone(&stop)),
         provisioned: job.is_none(),
         failed_init: false,
         ended: false,
@@ -250,7 +252,7 @@ impl Environment {
         if attempt > 0 {
             self.share_cpu(&process);
         }
-        match process.initialize(limit, &self.stop).await {
+        match process.initialize(limit, &mut self.stop).await {
             Ok(()) => {
                 self.share_cpu(&process);
                 Ok(process)
@@ -315,8 +317,7 @@ impl Environment {
         lock(&self.journal).start(job.invocation.request_id, self.snapshot.version, want_tail);
 
         let left = Duration::from_micros(left_us);
-        let answer = process.invoke(&job.invocation, deadline_ms, left, &self.stop).await;
-        process.output.drain();
+        let answer = process.invoke(&job.invocation, deadline_ms, left, &mut self.stop).await;
         let answer = match answer {
             Ok(answer) => answer,
             Err(process::InvokeEnd::Stopped) => {
@@ -432,7 +433,7 @@ impl Environment {
     async fn next_order(&mut self, process: &mut Process) -> Option<Order> {
         let rest = Duration::from_millis(self.engine.config.freeze_after_ms);
         let mut frozen = false;
-        let Process { control, link, output, rest: timer, .. } = process;
+        let Process { control, end, link, output, rest: timer, .. } = process;
         loop {
             let idle = async {
                 link.parked().await;
@@ -446,8 +447,8 @@ impl Environment {
             };
             let idle = tokio::select! {
                 biased;
-                () = self.stop.notified() => return None,
-                exit = control.exited() => {
+                () = self.stop.told() => return None,
+                exit = end.reached() => {
                     tracing::debug!(environment = %self.id, ?exit, "environment ended while idle");
                     return None;
                 }

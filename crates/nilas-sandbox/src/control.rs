@@ -1,11 +1,9 @@
 //! The server's handle on a running sandbox: freeze, thaw and kill are one write each, without asking the spawner.
 
 use std::fs::File;
-use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,7 +14,7 @@ use tokio::sync::watch;
 use crate::guard::Guard;
 use crate::memory::MemoryGauge;
 use crate::protocol::Order;
-use crate::spec::{Control, Exit};
+use crate::spec::{Control, Exit, Exited};
 
 /// A peak asked for sooner than this after the last one is answered from it: reading costs the kernel work.
 const PEAK_FRESH: Duration = Duration::from_millis(20);
@@ -165,7 +163,7 @@ impl Control for LinuxControl {
         self.sandboxed.kill_now();
     }
 
-    fn exited(&self) -> Pin<Box<dyn Future<Output = Exit> + Send + '_>> {
+    fn exited(&self) -> Exited {
         let mut exit = self.sandboxed.exit.subscribe();
         Box::pin(async move {
             match exit.wait_for(Option::is_some).await {

@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::sync::{Notify, watch};
 
-use crate::spec::{Control, Exit, Sandbox, SandboxSpec, StartError, Started, Zygote};
+use crate::spec::{Control, Exit, Exited, Sandbox, SandboxSpec, StartError, Started, Zygote};
 
 /// A `Sandbox` whose processes are played by the test.
 #[derive(Debug, Clone, Default)]
@@ -238,7 +238,7 @@ impl Control for FakeControl {
         self.state.end(KILLED);
     }
 
-    fn exited(&self) -> Pin<Box<dyn Future<Output = Exit> + Send + '_>> {
+    fn exited(&self) -> Exited {
         let mut exit = self.state.exit.subscribe();
         Box::pin(async move {
             match exit.wait_for(Option::is_some).await {

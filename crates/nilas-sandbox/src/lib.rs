@@ -38,6 +38,6 @@ pub use net::{
 pub use privileges::{PrivilegeError, drop_privileges};
 pub use spawner::spawner_main;
 pub use spec::{
-    Control, Exit, Limits, Origin, Outbound, ReadOnlyMount, Sandbox, SandboxSpec, StartError,
-    Started, Zygote,
+    Control, Exit, Exited, Limits, Origin, Outbound, ReadOnlyMount, Sandbox, SandboxSpec,
+    StartError, Started, Zygote,
 };

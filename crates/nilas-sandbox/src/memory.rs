@@ -3,6 +3,7 @@
 //! Two figures. The limit is on *anonymous* memory, now: what a function allocates. The report is of *resident*
 //! memory, at its highest.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
@@ -34,9 +35,9 @@ impl MemoryGauge {
     /// be over `bytes_max`.
     pub(crate) fn anonymous_bytes(&self, bytes_max: u64) -> Option<u64> {
         match &self.stat {
-            Some(GroupStat::V2(file)) => field(&read_text(file)?, "anon"),
+            Some(GroupStat::V2(file)) => read_text(file, |text| field(text, "anon")),
             // Without tmpfs and the page cache, despite the name.
-            Some(GroupStat::V1(file)) => field(&read_text(file)?, "rss"),
+            Some(GroupStat::V1(file)) => read_text(file, |text| field(text, "rss")),
             None => Some(processes_bytes(&self.pids()?, bytes_max)),
         }
     }
@@ -64,7 +65,7 @@ impl MemoryGauge {
 
     fn pids(&self) -> Option<Vec<String>> {
         match &self.processes {
-            Some(file) => Some(read_text(file)?.lines().map(str::to_owned).collect()),
+            Some(file) => read_text(file, |text| Some(text.lines().map(str::to_owned).collect())),
             None => Some(tree(self.init_pid)),
         }
     }
@@ -80,7 +81,7 @@ struct ProcessPeak {
 
 impl ProcessPeak {
     fn read(pid: &str) -> Option<Self> {
-        Self::parse(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+        read_text(&File::open(format!("/proc/{pid}/status")).ok()?, Self::parse)
     }
 
     fn parse(status: &str) -> Option<Self> {
@@ -104,11 +105,16 @@ fn processes_bytes(pids: &[String], bytes_max: u64) -> u64 {
     pids.iter().filter_map(|pid| proportional_bytes(pid).or_else(|| private_bytes(pid))).sum()
 }
 
-fn read_text(file: &File) -> Option<String> {
-    let mut text = vec![0; READ_BYTES_MAX];
-    let length = file.read_at(&mut text, 0).ok()?;
-    text.truncate(length);
-    String::from_utf8(text).ok()
+/// Hands a small file's text on. One read, for the kernel writes such files whole, into memory that is kept and never
+/// cleared.
+fn read_text<T>(file: &File, take: impl FnOnce(&str) -> Option<T>) -> Option<T> {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES_MAX]);
+    }
+    SCRATCH.with_borrow_mut(|text| {
+        let length = file.read_at(text, 0).ok()?;
+        take(str::from_utf8(&text[..length]).ok()?)
+    })
 }
 
 /// Resident pages less those of files and shared memory: cheap.

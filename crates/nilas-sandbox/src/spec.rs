@@ -125,12 +125,15 @@ pub trait Control: Send + Sync + std::fmt::Debug {
     /// Kills everything at once, frozen or not. Idempotent.
     fn kill(&self);
     /// Resolves once, when the main process has ended and nothing of the tree is left. Every caller gets the same answer.
-    fn exited(&self) -> Pin<Box<dyn Future<Output = Exit> + Send + '_>>;
+    fn exited(&self) -> Exited;
     /// Highest memory use so far, bytes, at most `memory_bytes`: resident memory, code included, as AWS reports it.
     fn memory_peak_bytes(&self) -> u64;
     /// Whether the memory guard should watch: true between dispatch and settle, false while idle. Frozen trees cannot grow.
     fn watch_memory(&self, on: bool);
 }
+
+/// The end of a sandbox, for whoever waits for it.
+pub type Exited = Pin<Box<dyn Future<Output = Exit> + Send>>;
 
 /// Starts sandboxes. `LinuxSandbox` is the real one, `FakeSandbox` the one for tests of the layers above.
 pub trait Sandbox: Send + Sync + std::fmt::Debug {

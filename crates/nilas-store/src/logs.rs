@@ -4,9 +4,11 @@
 //! stream that lost it.
 
 mod catalog;
+mod chunk;
 mod prune;
 mod query;
 mod queue;
+mod range;
 mod writer;
 
 use std::path::Path;
@@ -26,7 +28,9 @@ use writer::Followers;
 
 /// `id` of events is ours, not SQLite's, so that it never repeats. Events of deleted streams stay behind, unseen
 /// since their stream is gone, until the writer finds time to remove them: `garbage` names these streams.
-const MIGRATIONS: &[&str] = &["
+/// A row has `count` events, with ids from its own on; `chunk` says how they are in it.
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE groups (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         name TEXT NOT NULL UNIQUE,
@@ -59,7 +63,12 @@ const MIGRATIONS: &[&str] = &["
     CREATE TABLE garbage (stream_id INTEGER PRIMARY KEY);
     CREATE TABLE event_id (newest INTEGER NOT NULL);
     INSERT INTO event_id (newest) VALUES (0);
-"];
+",
+    "
+    ALTER TABLE events ADD COLUMN parts BLOB;
+    ALTER TABLE events ADD COLUMN count INTEGER NOT NULL DEFAULT 1;
+",
+];
 
 /// One line on its way in.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! One request and one response of an AWS API, as the edge hands them to a service and takes them back.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use nilas_model::RequestId;
@@ -16,14 +18,26 @@ pub struct ApiRequest {
     /// Without the framing of aws-chunked.
     pub body: Bytes,
     pub request_id: RequestId,
-    /// `http://HOST:PORT`, as the client addressed us; links in answers start with it.
-    pub base_url: String,
+    /// Where the request came in.
+    pub local: SocketAddr,
 }
 
 impl ApiRequest {
     /// The header `name`, if it is there and plain text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// `http://HOST:PORT` as the client addressed us, or our own address if its `host` header is none. Links in answers
+    /// start with it.
+    pub fn base_url(&self) -> String {
+        let legal = |b: u8| {
+            b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']')
+        };
+        match self.header("host").filter(|host| !host.is_empty() && host.bytes().all(legal)) {
+            Some(host) => format!("http://{host}"),
+            None => format!("http://{}", self.local),
+        }
     }
 }
 

@@ -14,5 +14,6 @@ mod obstacle;
 mod order;
 mod platform;
 pub mod python;
+mod trace;
 mod vfork;
 mod zygote;

@@ -6,14 +6,15 @@ use std::sync::atomic::Ordering;
 
 use napi_sys::{napi_callback_info, napi_env, napi_value};
 
-use crate::{obstacle, platform, zygote};
+use crate::{obstacle, platform, trace, zygote};
 
 type Function = unsafe extern "C" fn(napi_env, napi_callback_info) -> napi_value;
 
-const FUNCTIONS: [(&CStr, Function); 8] = [
+const FUNCTIONS: [(&CStr, Function); 9] = [
     (c"serve", serve),
     (c"go", go),
     (c"pair", pair),
+    (c"trace", set_trace),
     (c"exiting", exiting),
     (c"exit", exit),
     (c"isTemplate", is_template),
@@ -160,6 +161,26 @@ unsafe extern "C" fn pair(env: napi_env, _: napi_callback_info) -> napi_value {
         napi_sys::napi_create_int64(env, both, &raw mut number);
     }
     number
+}
+
+/// Sets the trace id of the invocation; `true` if it could be done without `setenv`.
+unsafe extern "C" fn set_trace(env: napi_env, info: napi_callback_info) -> napi_value {
+    let (mut count, mut argument, mut done) = (1, ptr::null_mut(), ptr::null_mut());
+    // SAFETY: one argument is asked for and has room; what is no string leaves the length 0. Node calls this on its one
+    // thread.
+    // JUSTIFICATION: as in `serve`.
+    unsafe {
+        let (this, data) = (ptr::null_mut(), ptr::null_mut());
+        napi_sys::napi_get_cb_info(env, info, &raw mut count, &raw mut argument, this, data);
+        let set = trace::set(|into| {
+            let (mut length, room) = (0, into.len());
+            let into = into.as_mut_ptr().cast();
+            napi_sys::napi_get_value_string_utf8(env, argument, into, room, &raw mut length);
+            length
+        });
+        napi_sys::napi_get_boolean(env, set, &raw mut done);
+    }
+    done
 }
 
 /// OpenSSL notices a fork by the process id, which in a pid namespace may be the zygote's own number.

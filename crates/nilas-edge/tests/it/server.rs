@@ -35,7 +35,7 @@ impl Backend for Echo {
             request.method,
             request.path,
             request.query,
-            request.base_url.split(':').next().unwrap(),
+            request.base_url().split(':').next().unwrap(),
             if request.body.len() > 100 {
                 request.body.len().to_string()
             } else {

@@ -19,21 +19,24 @@ const KIND_TEMPLATE: u8 = 5;
 /// Why a process cannot be a template, bytes.
 const OBSTACLE_BYTES_MAX: usize = 1_024;
 
+/// What stands where a request id should.
+pub(crate) type FrameId = [u8; REQUEST_ID_BYTES];
+
 /// What a runtime says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Frame {
     Ready,
     Response {
-        request_id: Bytes,
+        request_id: FrameId,
         payload: Bytes,
     },
     Error {
-        request_id: Bytes,
+        request_id: FrameId,
         payload: Bytes,
     },
     /// A response or error over the limit, thrown away as it came in.
     TooLarge {
-        request_id: Bytes,
+        request_id: FrameId,
     },
     InitError {
         payload: Bytes,
@@ -123,8 +126,8 @@ impl FrameReader {
             return Ok(None);
         }
         self.buffer.advance(PREFIX_BYTES);
-        let mut payload = self.buffer.split_to(payload_bytes).freeze();
-        let request_id = payload.split_to(head_bytes);
+        let request_id = self.take_id(head_bytes);
+        let payload = self.take_payload(payload_bytes - head_bytes);
         Ok(Some(match kind {
             KIND_READY => Frame::Ready,
             KIND_RESPONSE => Frame::Response { request_id, payload },
@@ -139,12 +142,30 @@ impl FrameReader {
         !self.buffer.is_empty() || self.drain.is_some()
     }
 
+    /// Of so many bytes, which are there: all or none.
+    fn take_id(&mut self, bytes: usize) -> FrameId {
+        let mut id = [0; REQUEST_ID_BYTES];
+        self.buffer.copy_to_slice(&mut id[..bytes]);
+        id
+    }
+
+    /// A small one is copied, so that the buffer stays what it is for the next frame.
+    fn take_payload(&mut self, bytes: usize) -> Bytes {
+        const COPY_BYTES_MAX: usize = 4 * 1_024;
+        if bytes > COPY_BYTES_MAX {
+            return self.buffer.split_to(bytes).freeze();
+        }
+        let payload = Bytes::copy_from_slice(&self.buffer[..bytes]);
+        self.buffer.advance(bytes);
+        payload
+    }
+
     fn start_draining(&mut self, payload_bytes: usize) -> Option<Frame> {
         if self.buffer.len() < PREFIX_BYTES + REQUEST_ID_BYTES {
             return None;
         }
         self.buffer.advance(PREFIX_BYTES);
-        let request_id = self.buffer.split_to(REQUEST_ID_BYTES).freeze();
+        let request_id = self.take_id(REQUEST_ID_BYTES);
         self.drain = Some((payload_bytes - REQUEST_ID_BYTES, Frame::TooLarge { request_id }));
         None
     }
@@ -208,20 +229,14 @@ mod tests {
     fn reads_frames_however_they_are_cut() {
         let bytes =
             [frame(1, b""), answer(2, b"{\"a\":1}"), answer(3, b"{}"), frame(4, b"{}")].concat();
-        let request_id = Bytes::from_static(ID.as_bytes());
+        let request_id: FrameId = ID.as_bytes().try_into().unwrap();
         for step in [1, 3, 7, 1_000] {
             assert_eq!(
                 read(&bytes, step).unwrap(),
                 [
                     Frame::Ready,
-                    Frame::Response {
-                        request_id: request_id.clone(),
-                        payload: Bytes::from_static(b"{\"a\":1}"),
-                    },
-                    Frame::Error {
-                        request_id: request_id.clone(),
-                        payload: Bytes::from_static(b"{}"),
-                    },
+                    Frame::Response { request_id, payload: Bytes::from_static(b"{\"a\":1}") },
+                    Frame::Error { request_id, payload: Bytes::from_static(b"{}") },
                     Frame::InitError { payload: Bytes::from_static(b"{}") },
                 ]
             );
@@ -241,8 +256,8 @@ mod tests {
             }
             assert!(reader.buffer.len() <= 60_000);
         }
-        let request_id = Bytes::from_static(ID.as_bytes());
-        assert_eq!(frames[0], Frame::TooLarge { request_id: request_id.clone() });
+        let request_id: FrameId = ID.as_bytes().try_into().unwrap();
+        assert_eq!(frames[0], Frame::TooLarge { request_id });
         assert_eq!(frames[1], Frame::Response { request_id, payload: Bytes::from_static(b"1") });
     }
 

@@ -144,11 +144,13 @@ impl FramedLink {
             std::future::pending::<()>().await;
         }
         match self.frame().await {
-            Ok(Frame::Response { request_id: id, payload }) if id == request_id => Ok(payload),
-            Ok(Frame::Error { request_id: id, payload }) if id == request_id => {
+            Ok(Frame::Response { request_id: id, payload }) if id == *request_id.as_bytes() => {
+                Ok(payload)
+            }
+            Ok(Frame::Error { request_id: id, payload }) if id == *request_id.as_bytes() => {
                 Err(FunctionFault::reported(payload, None, false))
             }
-            Ok(Frame::TooLarge { request_id: id }) if id == request_id => {
+            Ok(Frame::TooLarge { request_id: id }) if id == *request_id.as_bytes() => {
                 Err(FunctionFault::ResponseTooLarge)
             }
             Ok(frame) => {

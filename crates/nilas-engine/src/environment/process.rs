@@ -1,14 +1,15 @@
 //! A started sandbox with a runtime in it.
 
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nilas_model::{EnvironmentId, VersionSnapshot};
-use nilas_sandbox::{Control, Exit, StartError, Started};
-use tokio::sync::Notify;
+use nilas_sandbox::{Control, Exit, Exited, StartError, Started};
 use tokio::task::JoinHandle;
 
+use super::Stop;
 use super::credentials::{CredentialServer, Issue, random_token};
 use super::link::{FunctionAnswer, InitAnswer, Link};
 use super::template::Template;
@@ -28,6 +29,7 @@ const GONE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Process {
     pub(super) control: Arc<dyn Control>,
+    pub(super) end: End,
     pub(super) link: Link,
     pub(super) output: Output,
     /// Of init and invocations. Apart from `rest`, for a deadline moves cheaply only if it moves away.
@@ -78,6 +80,12 @@ pub(super) enum InvokeEnd {
     Stopped,
 }
 
+/// Waits for the end of the tree. Registered once, not for every invocation.
+pub(super) struct End {
+    exited: Exited,
+    exit: Option<Exit>,
+}
+
 /// The AWS API inside the environment, as long as it lives.
 #[derive(Debug)]
 struct Endpoint(Option<JoinHandle<()>>);
@@ -87,6 +95,23 @@ impl Drop for Endpoint {
         if let Some(task) = &self.0 {
             task.abort();
         }
+    }
+}
+
+// === impl End ===
+
+impl End {
+    pub(super) async fn reached(&mut self) -> Exit {
+        match self.exit {
+            Some(exit) => exit,
+            None => *self.exit.insert((&mut self.exited).await),
+        }
+    }
+}
+
+impl fmt::Debug for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("End").field("exit", &self.exit).finish_non_exhaustive()
     }
 }
 
@@ -162,6 +187,7 @@ impl Process {
         };
         let output = Output::new(output, telemetry, journal)?;
         Ok(Self {
+            end: End { exited: control.exited(), exit: None },
             control,
             link,
             output,
@@ -179,7 +205,7 @@ impl Process {
     pub(super) async fn initialize(
         &mut self,
         limit: Duration,
-        stop: &Notify,
+        stop: &mut Stop,
     ) -> Result<(), InitFailure> {
         match self.init_answer(limit, stop).await? {
             InitAnswer::Ready => Ok(()),
@@ -192,7 +218,7 @@ impl Process {
     pub(super) async fn initialize_template(
         &mut self,
         limit: Duration,
-        stop: &Notify,
+        stop: &mut Stop,
     ) -> Result<(), InitFailure> {
         match self.init_answer(limit, stop).await? {
             InitAnswer::Template { obstacle } if obstacle.is_empty() => Ok(()),
@@ -205,15 +231,15 @@ impl Process {
     async fn init_answer(
         &mut self,
         limit: Duration,
-        stop: &Notify,
+        stop: &mut Stop,
     ) -> Result<InitAnswer, InitFailure> {
-        let Self { control, link, output, limit: timer, .. } = self;
+        let Self { end, link, output, limit: timer, .. } = self;
         timer.set(limit);
         let answer = tokio::select! {
             biased;
-            () = stop.notified() => return Err(InitFailure::Platform(InvokeError::ShuttingDown)),
+            () = stop.told() => return Err(InitFailure::Platform(InvokeError::ShuttingDown)),
             answer = link.initialized() => answer,
-            exit = control.exited() => {
+            exit = end.reached() => {
                 let last = tokio::time::timeout(LAST_WORDS, link.initialized()).await;
                 match last {
                     Ok(InitAnswer::Ready) | Err(_) => {
@@ -229,23 +255,24 @@ impl Process {
         Ok(answer)
     }
 
-    /// Delivers one event; waits for the answer, the end of the process or of the time.
+    /// Delivers one event; waits for the answer, the end of the process or of the time, and takes what was written until
+    /// then.
     pub(super) async fn invoke(
         &mut self,
         invocation: &Invocation,
         deadline_ms: u64,
         limit: Duration,
-        stop: &Notify,
+        stop: &mut Stop,
     ) -> Result<FunctionAnswer, InvokeEnd> {
-        let Self { control, link, output, limit: timer, .. } = self;
+        let Self { end, link, output, limit: timer, .. } = self;
         timer.set(limit);
         let answer = link.invoke(invocation, deadline_ms);
         tokio::pin!(answer);
-        tokio::select! {
+        let answered = tokio::select! {
             biased;
             answer = &mut answer => Ok(answer),
-            () = stop.notified() => Err(InvokeEnd::Stopped),
-            exit = control.exited() => match tokio::time::timeout(LAST_WORDS, answer).await {
+            () = stop.told() => Err(InvokeEnd::Stopped),
+            exit = end.reached() => match tokio::time::timeout(LAST_WORDS, answer).await {
                 // An answer before the end counts, whatever became of the process then.
                 Ok(Ok(payload)) => Ok(Ok(payload)),
                 Ok(Err(fault @ FunctionFault::Reported { .. })) => Ok(Err(fault)),
@@ -253,7 +280,12 @@ impl Process {
             },
             () = timer.elapsed() => Err(InvokeEnd::TimedOut),
             () = output.pump_and_flush() => Err(InvokeEnd::TimedOut),
+        };
+        match &answered {
+            Ok(_) => output.drain_heard(),
+            Err(_) => output.drain(),
         }
+        answered
     }
 
     pub(super) fn measure_memory(&mut self) {
@@ -261,14 +293,14 @@ impl Process {
     }
 
     /// Kills the tree and waits until it is gone; its pipes can still be read.
-    pub(super) async fn kill(&self) {
+    pub(super) async fn kill(&mut self) {
         self.control.kill();
-        if tokio::time::timeout(GONE, self.control.exited()).await.is_err() {
+        if tokio::time::timeout(GONE, self.end.reached()).await.is_err() {
             tracing::error!("a killed environment does not end");
         }
     }
 
-    pub(super) async fn end(self) {
+    pub(super) async fn end(mut self) {
         self.kill().await;
         self.output.drain();
         drop(self.endpoint);

@@ -68,7 +68,7 @@ impl Environment {
         *hooks_us = engine.clock.monotonic_us();
         engine.step(Event::SandboxStarted { slot: self.slot });
         let limit = Duration::from_millis(limits::RESTORE_MS_MAX);
-        match process.initialize(limit, &self.stop).await {
+        match process.initialize(limit, &mut self.stop).await {
             Ok(()) => {
                 self.share_cpu(&process);
                 Ok(process)

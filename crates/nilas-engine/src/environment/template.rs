@@ -7,6 +7,7 @@ use nilas_model::{EnvironmentId, RequestId, VersionSnapshot, limits};
 use nilas_sandbox::Control;
 use tokio::sync::Notify;
 
+use super::Stop;
 use super::process::{How, InitFailure, Process};
 use crate::api::InvokeError;
 use crate::engine::Inner;
@@ -22,9 +23,11 @@ const ZYGOTE_LOOK: Duration = Duration::from_millis(20);
 /// A version's process after init. Dropping it ends it, and with it whatever was forked from it; so each of those holds it.
 #[derive(Debug)]
 pub(crate) struct Template {
-    /// Keeps the sandbox, and what it is connected to.
-    process: Process,
+    control: Arc<dyn Control>,
+    /// Keeps what the sandbox is connected to. Nobody takes it out again; its futures may not be shared otherwise.
+    _process: Mutex<Process>,
     sandbox_id: String,
+    token: String,
     made_ms: u64,
 }
 
@@ -74,7 +77,13 @@ pub(crate) async fn make(
         Ok(process) => {
             report(elapsed_us, "success", None);
             let made_ms = engine.clock.monotonic_us() / 1_000;
-            let template = Template { process, sandbox_id: id.to_string(), made_ms };
+            let template = Template {
+                control: Arc::clone(&process.control),
+                sandbox_id: id.to_string(),
+                token: process.token.clone(),
+                made_ms,
+                _process: Mutex::new(process),
+            };
             template.expect_forks(engine, snapshot);
             return Ok(Made::Template(Arc::new(template)));
         }
@@ -108,12 +117,12 @@ async fn run(
     journal: &Arc<Mutex<Journal>>,
     limit: Duration,
 ) -> Result<Process, InitFailure> {
-    let never = Notify::new();
+    let mut never = Stop::on(Arc::new(Notify::new()));
     let Some(zygote) = crate::launch::zygote(&engine.config, snapshot) else {
         // Nothing of it can be forked, but whether its init goes well is asked all the same.
         let how = How::Fresh(Start::OnDemand);
         let mut process = Process::start(engine, snapshot, id, 0, how, journal).await?;
-        let initialised = process.initialize(limit, &never).await;
+        let initialised = process.initialize(limit, &mut never).await;
         process.end().await;
         let reason = "its interpreter cannot be forked".to_owned();
         return initialised.and(Err(InitFailure::Fork(reason)));
@@ -131,7 +140,7 @@ async fn run(
             started => break started?,
         }
     };
-    let initialised = process.initialize_template(limit, &never).await;
+    let initialised = process.initialize_template(limit, &mut never).await;
     process.control.watch_memory(false);
     if let Err(error) = process.control.share_cpu() {
         tracing::warn!(%error, "cpu share of a template not set");
@@ -150,7 +159,7 @@ async fn run(
 impl Drop for Template {
     fn drop(&mut self) {
         // Whoever waits for its end has a handle on it, too.
-        self.process.control.kill();
+        self.control.kill();
     }
 }
 
@@ -160,7 +169,7 @@ impl Template {
     }
 
     pub(crate) fn token(&self) -> &str {
-        &self.process.token
+        &self.token
     }
 
     /// When it was made, by the engine's clock.
@@ -169,7 +178,7 @@ impl Template {
     }
 
     pub(crate) fn control(&self) -> Arc<dyn Control> {
-        Arc::clone(&self.process.control)
+        Arc::clone(&self.control)
     }
 
     /// Has a few forks made ahead.

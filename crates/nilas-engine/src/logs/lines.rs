@@ -2,6 +2,8 @@
 //!
 //! Forms: "Lambda function logs" and "Configuring JSON and plain text log formats" in AWS's developer guide.
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use nilas_model::{EnvironmentId, LogLevel, Report, RequestId, Restore, Version, VersionSnapshot};
 use serde_json::{Value, json};
@@ -71,7 +73,7 @@ pub(crate) fn stream_name(epoch_ms: u64, version: Version, id: EnvironmentId) ->
 }
 
 pub(crate) fn start_text(id: RequestId, version: Version) -> String {
-    format!("START RequestId: {id} Version: {version}\n")
+    line(format_args!("START RequestId: {id} Version: {version}\n"))
 }
 
 pub(crate) fn start_event(id: RequestId, version: Version) -> PlatformEvent {
@@ -80,7 +82,15 @@ pub(crate) fn start_event(id: RequestId, version: Version) -> PlatformEvent {
 }
 
 pub(crate) fn end_text(id: RequestId) -> String {
-    format!("END RequestId: {id}\n")
+    line(format_args!("END RequestId: {id}\n"))
+}
+
+/// Text of a line of ordinary length, which then grows no more.
+fn line(text: std::fmt::Arguments<'_>) -> String {
+    const LINE_BYTES: usize = 176;
+    let mut line = String::with_capacity(LINE_BYTES);
+    line.write_fmt(text).expect("a string takes everything");
+    line
 }
 
 // === impl RuntimeVersion ===
@@ -221,7 +231,7 @@ impl ReportLine<'_> {
             "timeout" => "Status: timeout".to_owned(),
             _ => format!("Status: {status}\tError Type: {error_type}"),
         });
-        format!(
+        line(format_args!(
             "REPORT RequestId: {}\tDuration: {} ms\tBilled Duration: {billed_ms} ms\tMemory Size: {memory_mib} MB\t\
              Max Memory Used: {memory_used_mib} MB\t{}{}{}\n",
             self.request_id,
@@ -229,7 +239,7 @@ impl ReportLine<'_> {
             init.unwrap_or_default(),
             restore.unwrap_or_default(),
             status.unwrap_or_default(),
-        )
+        ))
     }
 
     pub(crate) fn event(&self) -> PlatformEvent {

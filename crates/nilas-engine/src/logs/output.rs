@@ -1,11 +1,15 @@
 //! The read ends of an environment's two pipes.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::unix::pipe::Receiver;
 
 use super::journal::Journal;
@@ -30,22 +34,24 @@ pub(crate) struct Output {
 
 #[derive(Debug)]
 struct Pipes {
-    output: Receiver,
-    telemetry: Receiver,
+    output: Source,
+    telemetry: Source,
     journal: Arc<Mutex<Journal>>,
 }
 
-#[derive(Clone, Copy)]
-enum Pipe {
-    Output,
-    Telemetry,
+/// One pipe.
+#[derive(Debug)]
+struct Source {
+    receiver: Receiver,
+    kind: Kind,
+    /// Nothing comes any more.
+    closed: bool,
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Round {
-    Empty,
-    More,
-    Closed,
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Output,
+    Telemetry,
 }
 
 impl Output {
@@ -56,13 +62,13 @@ impl Output {
         journal: Arc<Mutex<Journal>>,
     ) -> io::Result<Self> {
         lock(&journal).new_process();
-        let output = Receiver::from_owned_fd(output)?;
-        let telemetry = Receiver::from_owned_fd(telemetry)?;
+        let output = Source::new(output, Kind::Output)?;
+        let telemetry = Source::new(telemetry, Kind::Telemetry)?;
         Ok(Self { pipes: Pipes { output, telemetry, journal }, flush: Timer::new() })
     }
 
     /// Moves output into the journal for ever.
-    pub(crate) async fn pump(&self) {
+    pub(crate) async fn pump(&mut self) {
         self.pipes.pump().await;
     }
 
@@ -70,83 +76,101 @@ impl Output {
     pub(crate) async fn pump_and_flush(&mut self) {
         let Self { pipes, flush } = self;
         flush.set(FLUSH_AFTER);
+        let journal = Arc::clone(&pipes.journal);
         let flush_later = async {
             flush.elapsed().await;
-            lock(&pipes.journal).flush();
+            lock(&journal).flush();
         };
         tokio::join!(pipes.pump(), flush_later);
     }
 
-    /// Takes what is in the pipes now, without waiting.
+    /// Takes what is in the pipes now, without waiting, straight from the kernel.
     pub(crate) fn drain(&self) {
-        self.pipes.drain();
+        self.pipes.drain(|receiver, into| Ok(rustix::io::read(receiver, into)?));
+    }
+
+    /// Takes what was written before the answer that was just read from another descriptor.
+    ///
+    /// Costs no system call where nothing was: the kernel tells of descriptors in the order in which they became
+    /// readable, and the reactor had to hear of the answer before that could be read.
+    pub(crate) fn drain_heard(&self) {
+        self.pipes.drain(Receiver::try_read);
     }
 }
 
 // === impl Pipes ===
 
 impl Pipes {
-    async fn pump(&self) {
-        tokio::join!(self.pump_one(Pipe::Output), self.pump_one(Pipe::Telemetry));
-        std::future::pending::<()>().await;
+    async fn pump(&mut self) {
+        poll_fn(|cx| {
+            let Self { output, telemetry, journal } = self;
+            output.poll(cx, journal);
+            telemetry.poll(cx, journal);
+            Poll::<()>::Pending
+        })
+        .await;
     }
 
-    fn drain(&self) {
-        // Straight from the kernel: the reactor may not have heard yet of what was written before the answer.
-        for pipe in [Pipe::Output, Pipe::Telemetry] {
-            let receiver = self.receiver(pipe);
+    fn drain(&self, read: impl Fn(&Receiver, &mut [u8]) -> io::Result<usize>) {
+        for source in [&self.output, &self.telemetry] {
             let mut left = DRAIN_BYTES_MAX;
-            while left > 0
-                && self.read_once(pipe, &|into| Ok(rustix::io::read(receiver, into)?))
-                    == Round::More
-            {
+            while left > 0 && source.read_once(&self.journal, &read) {
                 left = left.saturating_sub(READ_BYTES);
             }
         }
     }
+}
 
-    async fn pump_one(&self, pipe: Pipe) {
-        loop {
-            if self.receiver(pipe).readable().await.is_err() {
-                return;
-            }
-            let round = self.read_once(pipe, &|into| self.receiver(pipe).try_read(into));
-            lock(&self.journal).flush();
-            match round {
-                // The failed read has taken the readiness back.
-                Round::Empty => {}
-                // A function that never stops writing must not keep its environment's task from anything else.
-                Round::More => tokio::task::yield_now().await,
-                Round::Closed => return,
-            }
-        }
+// === impl Source ===
+
+impl Source {
+    fn new(pipe: OwnedFd, kind: Kind) -> io::Result<Self> {
+        Ok(Self { receiver: Receiver::from_owned_fd(pipe)?, kind, closed: false })
     }
 
-    /// One read, and its bytes into the journal under the same lock, so that order is kept.
-    fn read_once(&self, pipe: Pipe, read: &dyn Fn(&mut [u8]) -> io::Result<usize>) -> Round {
+    /// One read, if the pipe is readable, and has the task woken for more. A function that never stops writing must not
+    /// keep its environment's task from anything else.
+    fn poll(&mut self, cx: &mut Context<'_>, journal: &Mutex<Journal>) {
+        if self.closed {
+            return;
+        }
         SCRATCH.with_borrow_mut(|buffer| {
-            let mut journal = lock(&self.journal);
-            match (read(buffer), pipe) {
-                (Ok(0), _) => Round::Closed,
-                (Ok(read), Pipe::Output) => {
-                    journal.take_output(&buffer[..read]);
-                    Round::More
-                }
-                (Ok(read), Pipe::Telemetry) => {
-                    journal.take_telemetry(&buffer[..read]);
-                    Round::More
-                }
-                (Err(error), _) if error.kind() == ErrorKind::WouldBlock => Round::Empty,
-                (Err(error), _) if error.kind() == ErrorKind::Interrupted => Round::More,
-                (Err(_), _) => Round::Closed,
+            let mut into = ReadBuf::new(buffer);
+            let Poll::Ready(read) = Pin::new(&mut self.receiver).poll_read(cx, &mut into) else {
+                return;
+            };
+            self.closed = read.is_err() || into.filled().is_empty();
+            let mut journal = lock(journal);
+            self.kind.put(&mut journal, into.filled());
+            journal.flush();
+            if !self.closed {
+                cx.waker().wake_by_ref();
             }
+        });
+    }
+
+    /// One read, and its bytes into the journal under the same lock, so that order is kept. Whether there may be more.
+    fn read_once(
+        &self,
+        journal: &Mutex<Journal>,
+        read: impl Fn(&Receiver, &mut [u8]) -> io::Result<usize>,
+    ) -> bool {
+        SCRATCH.with_borrow_mut(|buffer| match read(&self.receiver, buffer) {
+            Ok(0) => false,
+            Ok(read) => {
+                self.kind.put(&mut lock(journal), &buffer[..read]);
+                true
+            }
+            Err(error) => error.kind() == ErrorKind::Interrupted,
         })
     }
+}
 
-    fn receiver(&self, pipe: Pipe) -> &Receiver {
-        match pipe {
-            Pipe::Output => &self.output,
-            Pipe::Telemetry => &self.telemetry,
+impl Kind {
+    fn put(self, journal: &mut Journal, bytes: &[u8]) {
+        match self {
+            Self::Output => journal.take_output(bytes),
+            Self::Telemetry => journal.take_telemetry(bytes),
         }
     }
 }

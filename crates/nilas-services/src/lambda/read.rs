@@ -48,7 +48,7 @@ pub(crate) fn function_get(
     let target = decode(auth, "GetFunction", request, name)?;
     let function = lambda.functions.get(&target.id).ok_or_else(|| target.not_found())?;
     let (version, record) = find(&target, &function)?;
-    let location = location(lambda, &request.base_url, &function.id, record)?;
+    let location = location(lambda, &request.base_url(), &function.id, record)?;
     let output = GetFunctionOutput {
         configuration: FunctionConfiguration::new(&function.id, version, record, &target.arn()),
         code: CodeLocation { repository_type: "S3", location },

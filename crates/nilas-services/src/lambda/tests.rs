@@ -138,7 +138,7 @@ fn request(
         headers: map,
         body,
         request_id: RequestId::random(),
-        base_url: "http://127.0.0.1:4566".to_owned(),
+        local: ([127, 0, 0, 1], 4566).into(),
     }
 }
 

@@ -14,8 +14,7 @@ pub(crate) fn header(caller: Option<&str>, request_id: RequestId, now_ms: u64) -
     let field = |name: &str| {
         caller.split(';').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='))
     };
-    let mut hex = request_id.to_string();
-    hex.retain(|c| c != '-');
+    let hex = request_id.hex();
     let root = match field("Root").filter(|root| is_root(root)) {
         Some(root) => root.to_owned(),
         None => format!("1-{:08x}-{}", now_ms / 1_000, &hex[..24]),

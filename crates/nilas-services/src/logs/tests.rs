@@ -63,7 +63,7 @@ impl Fixture {
             headers,
             body: Bytes::from(input.to_string()),
             request_id: RequestId::random(),
-            base_url: "http://127.0.0.1:4566".to_owned(),
+            local: ([127, 0, 0, 1], 4566).into(),
         };
         let response = handle(&self.logs, &*self.clock, &self.auth, &request).await;
         let body = match response.body.is_empty() {

@@ -124,7 +124,7 @@ mod tests {
             headers: HeaderMap::new(),
             body: Bytes::from_static(body.as_bytes()),
             request_id: RequestId::parse("7a62c49f-347e-4fc4-9331-6e8eb1e5f5d2").unwrap(),
-            base_url: "http://127.0.0.1:4566".to_owned(),
+            local: ([127, 0, 0, 1], 4566).into(),
         };
         let response = handle(&auth, &request);
         let body = String::from_utf8(response.body.to_vec()).unwrap();

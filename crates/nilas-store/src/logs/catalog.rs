@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use nilas_model::limits::{LOG_GROUPS_MAX, LOG_STREAMS_MAX};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::chunk::{self, Chunk, Event};
 use super::queue::Append;
 use crate::{Result, StoreError};
 
@@ -37,6 +38,16 @@ struct Stream {
     pending: Option<Figures>,
 }
 
+/// All that a batch has for one stream.
+#[derive(Debug)]
+pub(super) struct Gathered<'a> {
+    pub(super) group_id: i64,
+    /// One of those it is from, for the names.
+    pub(super) append: &'a Append,
+    pub(super) ingestion_ms: i64,
+    pub(super) events: Vec<Event<'a>>,
+}
+
 /// What a stream's row is to learn of its new events.
 #[derive(Debug, Clone, Copy)]
 struct Figures {
@@ -49,8 +60,9 @@ struct Figures {
 impl Catalog {
     pub(super) fn load(connection: &Connection) -> rusqlite::Result<Self> {
         let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-        let newest_event =
-            count("SELECT max(newest, coalesce((SELECT max(id) FROM events), 0)) FROM event_id")?;
+        let newest_event = count(
+            "SELECT max(newest, coalesce((SELECT id + count - 1 FROM events ORDER BY id DESC LIMIT 1), 0)) FROM event_id",
+        )?;
         Ok(Self {
             groups: HashMap::new(),
             streams_cached: 0,
@@ -177,38 +189,37 @@ impl Catalog {
         Ok(())
     }
 
-    /// Writes rows into a stream that exists. Its figures wait for `write_figures`.
+    /// Writes events into a stream that exists. Its figures wait for `write_figures`.
     pub(super) fn insert(
         &mut self,
         connection: &Connection,
-        group_id: i64,
         stream_id: i64,
-        append: &Append,
+        gathered: Gathered<'_>,
     ) -> rusqlite::Result<()> {
-        if append.rows.is_empty() {
-            return Ok(());
-        }
-        let sql =
-            "INSERT INTO events (id, group_id, stream_id, timestamp_ms, ingestion_ms, message)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let Gathered { group_id, append, ingestion_ms, events } = gathered;
+        let sql = "INSERT INTO events
+                   (id, group_id, stream_id, timestamp_ms, ingestion_ms, message, parts, count)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let mut statement = connection.prepare_cached(sql)?;
-        let ingestion_ms = to_column(append.ingestion_ms);
         let mut figures = Figures { first_ms: i64::MAX, last_ms: 0, ingestion_ms, bytes: 0 };
-        for row in &append.rows {
-            let timestamp_ms = to_column(row.timestamp_ms);
-            self.newest_event += 1;
-            let values = params![
-                self.newest_event,
+        for event in &events {
+            figures.first_ms = figures.first_ms.min(event.timestamp_ms);
+            figures.last_ms = figures.last_ms.max(event.timestamp_ms);
+            figures.bytes += event.message.len() as u64 + EVENT_OVERHEAD_BYTES;
+        }
+        for Chunk { first_ms, parts, text, events } in chunk::pack(events) {
+            let count = to_column(events as u64);
+            statement.execute(params![
+                self.newest_event + 1,
                 group_id,
                 stream_id,
-                timestamp_ms,
+                first_ms,
                 ingestion_ms,
-                row.message
-            ];
-            statement.execute(values)?;
-            figures.first_ms = figures.first_ms.min(timestamp_ms);
-            figures.last_ms = figures.last_ms.max(timestamp_ms);
-            figures.bytes += row.message.len() as u64 + EVENT_OVERHEAD_BYTES;
+                text,
+                parts,
+                count
+            ])?;
+            self.newest_event += count;
         }
         let stream = self
             .groups

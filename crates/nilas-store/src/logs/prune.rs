@@ -5,8 +5,10 @@
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use super::catalog::{Catalog, EVENT_OVERHEAD_BYTES, to_column};
+use super::chunk::SPAN_MS;
 
-const CHUNK_EVENTS: i64 = 5_000;
+/// Rows of events.
+const CHUNK_ROWS: i64 = 1_000;
 const RETENTION_EVERY_MS: u64 = 60_000;
 /// An empty stream that nobody wrote to for so long goes: every environment makes one, for ever.
 const EMPTY_STREAM_MS: u64 = 86_400_000;
@@ -62,7 +64,7 @@ fn sweep_garbage(transaction: &Transaction<'_>) -> rusqlite::Result<usize> {
     };
     let sql =
         "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE stream_id = ?1 LIMIT ?2)";
-    let removed = transaction.prepare_cached(sql)?.execute([stream_id, CHUNK_EVENTS])?;
+    let removed = transaction.prepare_cached(sql)?.execute([stream_id, CHUNK_ROWS])?;
     if removed == 0 {
         return transaction
             .prepare_cached("DELETE FROM garbage WHERE stream_id = ?1")?
@@ -77,9 +79,10 @@ fn prune_expired(transaction: &Transaction<'_>, now_ms: u64) -> rusqlite::Result
     let groups = limited.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     for group in groups {
         let (group_id, days): (i64, u32) = group?;
-        let cutoff_ms = to_column(now_ms.saturating_sub(u64::from(days) * DAY_MS));
+        // Of rows that began before it, some events may be younger.
+        let cutoff_ms = to_column(now_ms.saturating_sub(u64::from(days) * DAY_MS)) - SPAN_MS;
         let chosen = "SELECT id FROM events WHERE group_id = ?1 AND timestamp_ms < ?2 ORDER BY timestamp_ms LIMIT ?3";
-        let removed = remove(transaction, chosen, &[group_id, cutoff_ms, CHUNK_EVENTS])?;
+        let removed = remove(transaction, chosen, &[group_id, cutoff_ms, CHUNK_ROWS])?;
         if removed > 0 {
             return Ok(removed);
         }
@@ -94,13 +97,13 @@ fn prune_oldest(transaction: &Transaction<'_>) -> rusqlite::Result<usize> {
         transaction.prepare_cached("SELECT id FROM groups ORDER BY stored_bytes DESC LIMIT 1")?;
     if let Some(group_id) = largest.query_map([], |row| row.get(0))?.next().transpose()? {
         let chosen = "SELECT id FROM events WHERE group_id = ?1 ORDER BY timestamp_ms LIMIT ?2";
-        let removed = remove(transaction, chosen, &[group_id, CHUNK_EVENTS])?;
+        let removed = remove(transaction, chosen, &[group_id, CHUNK_ROWS])?;
         if removed > 0 {
             return Ok(removed);
         }
     }
     // The largest is counted wrong, and empty.
-    remove(transaction, "SELECT id FROM events ORDER BY id LIMIT ?1", &[CHUNK_EVENTS])
+    remove(transaction, "SELECT id FROM events ORDER BY id LIMIT ?1", &[CHUNK_ROWS])
 }
 
 /// Removes the events whose ids the statement `chosen` gives, and takes them off their streams and groups. `chosen`
@@ -108,7 +111,7 @@ fn prune_oldest(transaction: &Transaction<'_>) -> rusqlite::Result<usize> {
 fn remove(transaction: &Transaction<'_>, chosen: &str, values: &[i64]) -> rusqlite::Result<usize> {
     let values = || rusqlite::params_from_iter(values);
     let sql = format!(
-        "SELECT stream_id, sum(octet_length(message) + {EVENT_OVERHEAD_BYTES})
+        "SELECT stream_id, sum(octet_length(message) + count * {EVENT_OVERHEAD_BYTES})
          FROM events WHERE id IN ({chosen}) GROUP BY stream_id"
     );
     let mut sizes = transaction.prepare_cached(&sql)?;

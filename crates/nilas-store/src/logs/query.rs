@@ -1,14 +1,10 @@
-//! Reading: groups, streams, and events of one or many streams in the order of (timestamp, id).
-
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+//! Reading: groups, streams, and which streams the events of are asked for.
 
 use rusqlite::types::Value;
-use rusqlite::{
-    CachedStatement, Connection, OptionalExtension, Row, Rows, params, params_from_iter,
-};
+use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
 use super::catalog::to_column;
+use super::range::{Of, events};
 use super::{GroupInfo, LogRecord, StreamInfo};
 use crate::{Result, StoreError};
 
@@ -179,28 +175,15 @@ pub(super) fn range(
         Ok(chosen) => chosen,
         Err(error) => return Ok(Err(error)),
     };
-    let places = match chosen {
-        None => places(connection, query, &[Of::Group(group_id)], |_| true)?,
+    let (sources, chosen) = match chosen {
+        None => (vec![Of::Group(group_id)], None),
         Some(streams) if streams.len() <= MERGED_STREAMS_MAX => {
-            let each: Vec<Of> = streams.into_iter().map(Of::Stream).collect();
-            places(connection, query, &each, |_| true)?
+            (streams.into_iter().map(Of::Stream).collect(), None)
         }
-        Some(streams) => {
-            let chosen = |id| streams.binary_search(&id).is_ok();
-            places(connection, query, &[Of::Group(group_id)], chosen)?
-        }
+        Some(streams) => (vec![Of::Group(group_id)], Some(streams)),
     };
-    let mut records = Vec::with_capacity(places.len());
-    let mut bytes = 0;
-    for id in places {
-        let record = event(connection, id)?;
-        bytes += record.message.len();
-        records.push(record);
-        if bytes > query.bytes_max {
-            break;
-        }
-    }
-    Ok(Ok(records))
+    let takes_stream = |id| chosen.as_ref().is_none_or(|chosen| chosen.binary_search(&id).is_ok());
+    events(connection, query, &sources, takes_stream).map(Ok)
 }
 
 /// Ids of the streams asked for, sorted; None for all of the group.
@@ -240,111 +223,6 @@ fn chosen_streams(
     Ok(Ok(Some(chosen)))
 }
 
-#[derive(Clone, Copy)]
-enum Of {
-    Group(i64),
-    Stream(i64),
-}
-
-/// Ids of the events asked for, in order, merged from what each of `sources` holds.
-fn places(
-    connection: &Connection,
-    query: &LogQuery,
-    sources: &[Of],
-    takes_stream: impl Fn(i64) -> bool,
-) -> rusqlite::Result<Vec<i64>> {
-    let mut statements = Vec::with_capacity(sources.len());
-    for source in sources {
-        statements.push(places_statement(connection, query, *source)?);
-    }
-    let mut cursors = Vec::with_capacity(sources.len());
-    for (statement, values) in &mut statements {
-        cursors.push(statement.query(params_from_iter(values.iter()))?);
-    }
-    // Descending, the next event has the greatest key: negated, it is the least one too.
-    let key = |(timestamp_ms, id): (i64, i64)| match query.descending {
-        false => (timestamp_ms, id),
-        true => (-timestamp_ms, -id),
-    };
-    let mut heads = BinaryHeap::with_capacity(cursors.len());
-    for (number, rows) in cursors.iter_mut().enumerate() {
-        heads.extend(
-            next_place(rows, &takes_stream)?.map(|place| Reverse((key(place), number, place.1))),
-        );
-    }
-    let mut found = Vec::new();
-    while found.len() < query.limit
-        && let Some(Reverse((_, number, id))) = heads.pop()
-    {
-        found.push(id);
-        let next = next_place(&mut cursors[number], &takes_stream)?;
-        heads.extend(next.map(|place| Reverse((key(place), number, place.1))));
-    }
-    Ok(found)
-}
-
-/// The statement that walks one source, out of an index alone where it can be, and its values.
-fn places_statement<'a>(
-    connection: &'a Connection,
-    query: &LogQuery,
-    source: Of,
-) -> rusqlite::Result<(CachedStatement<'a>, Vec<i64>)> {
-    let (column, source_id, stream_column) = match source {
-        Of::Group(id) => ("group_id", id, "(SELECT id FROM streams WHERE id = stream_id)"),
-        Of::Stream(id) => ("stream_id", id, "stream_id"),
-    };
-    let (compare, direction) = if query.descending { ("<", "DESC") } else { (">", "ASC") };
-    let mut sql = format!(
-        "SELECT timestamp_ms, id, {stream_column} FROM events
-         WHERE {column} = ? AND timestamp_ms >= ? AND timestamp_ms < ?"
-    );
-    let mut start_ms = query.start_ms.unwrap_or(0);
-    let mut end_ms = query.end_ms.unwrap_or(u64::MAX);
-    // The position narrows the times too, for the index to begin there.
-    match query.after {
-        Some(after) if query.descending => {
-            end_ms = end_ms.min(after.timestamp_ms.saturating_add(1))
-        }
-        Some(after) => start_ms = start_ms.max(after.timestamp_ms),
-        None => {}
-    }
-    let mut values = vec![source_id, to_column(start_ms), to_column(end_ms)];
-    if let Some(after) = query.after {
-        sql += &format!(" AND (timestamp_ms, id) {compare} (?, ?)");
-        values.extend([to_column(after.timestamp_ms), to_column(after.id)]);
-    }
-    sql += &format!(" ORDER BY timestamp_ms {direction}, id {direction}");
-    Ok((connection.prepare_cached(&sql)?, values))
-}
-
-/// (timestamp, id) of a cursor's next event of a stream that is wanted and still there.
-fn next_place(
-    rows: &mut Rows<'_>,
-    takes_stream: impl Fn(i64) -> bool,
-) -> rusqlite::Result<Option<(i64, i64)>> {
-    while let Some(row) = rows.next()? {
-        // NULL: the stream was deleted, and its events wait to be swept.
-        if row.get::<_, Option<i64>>(2)?.is_some_and(&takes_stream) {
-            return Ok(Some((row.get(0)?, row.get(1)?)));
-        }
-    }
-    Ok(None)
-}
-
-fn event(connection: &Connection, id: i64) -> rusqlite::Result<LogRecord> {
-    let sql = "SELECT events.id, name, timestamp_ms, ingestion_ms, message
-               FROM events JOIN streams ON streams.id = stream_id WHERE events.id = ?1";
-    connection.prepare_cached(sql)?.query_row([id], |row| {
-        Ok(LogRecord {
-            id: unsigned(row, 0)?,
-            stream: row.get(1)?,
-            timestamp_ms: unsigned(row, 2)?,
-            ingestion_ms: unsigned(row, 3)?,
-            message: row.get(4)?,
-        })
-    })
-}
-
 fn group_id(connection: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
     connection
         .prepare_cached("SELECT id FROM groups WHERE name = ?1")?
@@ -352,6 +230,6 @@ fn group_id(connection: &Connection, name: &str) -> rusqlite::Result<Option<i64>
         .optional()
 }
 
-fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(i64::cast_unsigned)
 }

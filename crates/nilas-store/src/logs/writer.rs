@@ -1,6 +1,6 @@
 //! The one thread that writes logs: a transaction for all that was queued, then whatever upkeep is due.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use tokio::sync::watch;
 
 use super::LogRow;
-use super::catalog::{Catalog, to_column};
+use super::catalog::{Catalog, Gathered, to_column};
+use super::chunk::Event;
 use super::prune::Pruner;
 use super::queue::{Append, Batch, Change, Drop, Receiver, Work};
 use crate::lock::DirectoryLock;
@@ -109,10 +110,16 @@ impl Writer {
     }
 
     fn commit(&mut self, batch: &Batch) -> rusqlite::Result<Written> {
+        let now_ms = self.config.clock.epoch_ms();
+        let drops: Vec<Append> = batch.drops.iter().map(|drop| drop.told_of(now_ms)).collect();
         let transaction =
             self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut open =
-            Open { connection: &transaction, catalog: &mut self.catalog, touched: HashSet::new() };
+        let mut open = Open {
+            connection: &transaction,
+            catalog: &mut self.catalog,
+            gathered: BTreeMap::new(),
+            touched: HashSet::new(),
+        };
         let mut results = Vec::new();
         for work in &batch.work {
             match work {
@@ -120,19 +127,10 @@ impl Writer {
                 Work::Change { change, .. } => results.push(open.change(change)?),
             }
         }
-        let now_ms = self.config.clock.epoch_ms();
-        for Drop { group, stream, events } in &batch.drops {
-            let message = format!(
-                "nilas: {events} log events dropped: they came faster than they could be written"
-            );
-            let rows = vec![LogRow { timestamp_ms: now_ms, message }];
-            open.append(&Append {
-                group: group.clone(),
-                stream: stream.clone(),
-                ingestion_ms: now_ms,
-                rows,
-            })?;
+        for drop in &drops {
+            open.append(drop)?;
         }
+        open.write_gathered()?;
         let touched = open.touched;
         self.catalog.write_figures(&transaction)?;
         transaction.commit()?;
@@ -172,23 +170,37 @@ fn answer(batch: Batch, results: impl IntoIterator<Item = Result<bool>>) {
     }
 }
 
+impl Drop {
+    /// What the stream says in place of the events it lost.
+    fn told_of(&self, now_ms: u64) -> Append {
+        let Self { group, stream, events } = self;
+        let message = format!(
+            "nilas: {events} log events dropped: they came faster than they could be written"
+        );
+        let rows = vec![LogRow { timestamp_ms: now_ms, message }];
+        Append { group: group.clone(), stream: stream.clone(), ingestion_ms: now_ms, rows }
+    }
+}
+
 /// A transaction that is under way.
 struct Open<'a> {
     connection: &'a Connection,
     catalog: &'a mut Catalog,
+    /// By stream; written before anything that could depend on it.
+    gathered: BTreeMap<i64, Gathered<'a>>,
     touched: HashSet<String>,
 }
 
-impl Open<'_> {
-    fn append(&mut self, append: &Append) -> rusqlite::Result<()> {
+impl<'a> Open<'a> {
+    fn append(&mut self, append: &'a Append) -> rusqlite::Result<()> {
         match self.group_and_stream_for(append)? {
-            Ok((group, stream)) => self.insert(group, stream, append),
+            Ok((group, stream)) => self.gather(group, stream, append),
             Err(error) => {
                 let events = append.rows.len();
                 tracing::warn!(group = append.group, error = %error, events, "log events dropped");
-                Ok(())
             }
         }
+        Ok(())
     }
 
     fn group_and_stream_for(&mut self, append: &Append) -> rusqlite::Result<Result<(i64, i64)>> {
@@ -210,14 +222,39 @@ impl Open<'_> {
         Ok(stream_id.map(|stream_id| (group_id, stream_id)))
     }
 
-    fn insert(&mut self, group_id: i64, stream_id: i64, append: &Append) -> rusqlite::Result<()> {
-        if !self.touched.contains(&append.group) {
-            self.touched.insert(append.group.clone());
+    fn gather(&mut self, group_id: i64, stream_id: i64, append: &'a Append) {
+        // A put of which every event was refused: the stream's times stay as they are.
+        if append.rows.is_empty() {
+            return;
         }
-        self.catalog.insert(self.connection, group_id, stream_id, append)
+        let ingestion_ms = to_column(append.ingestion_ms);
+        let gathered = self.gathered.entry(stream_id).or_insert_with(|| Gathered {
+            group_id,
+            append,
+            ingestion_ms,
+            events: Vec::new(),
+        });
+        gathered.ingestion_ms = gathered.ingestion_ms.max(ingestion_ms);
+        gathered.events.extend(
+            append.rows.iter().map(|row| Event {
+                timestamp_ms: to_column(row.timestamp_ms),
+                message: &row.message,
+            }),
+        );
     }
 
-    fn change(&mut self, change: &Change) -> rusqlite::Result<Result<bool>> {
+    fn write_gathered(&mut self) -> rusqlite::Result<()> {
+        for (stream_id, gathered) in std::mem::take(&mut self.gathered) {
+            if !self.touched.contains(&gathered.append.group) {
+                self.touched.insert(gathered.append.group.clone());
+            }
+            self.catalog.insert(self.connection, stream_id, gathered)?;
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, change: &'a Change) -> rusqlite::Result<Result<bool>> {
+        self.write_gathered()?;
         match change {
             Change::Flush => Ok(Ok(true)),
             Change::CreateGroup { group, created_ms } => {
@@ -249,7 +286,7 @@ impl Open<'_> {
         }
     }
 
-    fn change_stream(&mut self, change: &Change) -> rusqlite::Result<Result<bool>> {
+    fn change_stream(&mut self, change: &'a Change) -> rusqlite::Result<Result<bool>> {
         let (Change::CreateStream { group, stream, .. }
         | Change::DeleteStream { group, stream }
         | Change::Put(Append { group, stream, .. })) = change
@@ -280,7 +317,7 @@ impl Open<'_> {
                 Ok(Ok(true))
             }
             (Change::Put(append), Some(id)) => {
-                self.insert(group_id, id, append)?;
+                self.gather(group_id, id, append);
                 Ok(Ok(true))
             }
             (_, Some(_)) => Ok(Ok(true)),

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use nilas_model::SimClock;
 use nilas_store::{
-    GroupQuery, LogQuery, LogRow, Logs, StoreError, StreamCursor, StreamOrder, StreamQuery,
+    GroupQuery, LogQuery, LogRecord, LogRow, Logs, StoreError, StreamCursor, StreamOrder,
+    StreamQuery,
 };
 
 use super::{fresh, fresh_with};
@@ -78,6 +79,80 @@ async fn ranges_resume_where_they_stopped() {
     }
 }
 
+/// Times in and out of order, near and far apart, in many appends: what is read is what a sorted list gives.
+#[tokio::test]
+async fn ranges_are_those_of_a_sorted_list() {
+    let (_dir, store) = fresh();
+    let logs = store.logs();
+    let mut state = 42_u64; // Knuth's generator
+    let mut random = |below: u64| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    for number in 0..300 {
+        let stream = random(3).to_string();
+        let base = random(1_000);
+        let appended: Vec<LogRow> = (0..random(6))
+            .map(|line| LogRow {
+                timestamp_ms: base + random(250),
+                message: format!("{stream} {number} {line}"),
+            })
+            .collect();
+        logs.append(G, &stream, appended);
+        if random(20) == 0 {
+            logs.flush().await.unwrap();
+        }
+    }
+    logs.flush().await.unwrap();
+    let everything = logs.range(all(G)).await.unwrap();
+    assert!(everything.len() > 500 && everything.is_sorted_by_key(LogRecord::position));
+    for _ in 0..200 {
+        let start = random(1_200);
+        let after = (random(2) == 0).then(|| everything[random(500) as usize].position());
+        let query = LogQuery {
+            start_ms: (random(2) == 0).then_some(start),
+            end_ms: (random(2) == 0).then_some(start + random(400)),
+            streams: if random(2) == 0 { vec!["1".to_owned(), "2".to_owned()] } else { vec![] },
+            descending: random(2) == 0,
+            after,
+            limit: 1 + random(50) as usize,
+            ..all(G)
+        };
+        let asked = |record: &&LogRecord| {
+            query.start_ms.is_none_or(|start| record.timestamp_ms >= start)
+                && query.end_ms.is_none_or(|end| record.timestamp_ms < end)
+                && (query.streams.is_empty() || query.streams.contains(&record.stream))
+                && query.after.is_none_or(|after| match query.descending {
+                    false => record.position() > after,
+                    true => record.position() < after,
+                })
+        };
+        let mut expected: Vec<LogRecord> = everything.iter().filter(asked).cloned().collect();
+        if query.descending {
+            expected.reverse();
+        }
+        expected.truncate(query.limit);
+        assert_eq!(logs.range(query.clone()).await.unwrap(), expected, "{query:?}");
+    }
+}
+
+/// Written before rows held several events.
+#[tokio::test]
+async fn events_of_an_older_file_stay() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let file = rusqlite::Connection::open(dir.path().join("logs.db")).unwrap();
+    file.execute_batch(include_str!("logs_version_1.sql")).unwrap();
+    drop(file);
+    let logs = nilas_store::Store::open(dir.path()).unwrap().logs();
+    assert_eq!(messages(&logs, all(G)).await, ["first", "second\n", ""]);
+    logs.append(G, "a", rows(&[(15, "new"), (25, "newer")]));
+    logs.flush().await.unwrap();
+    assert_eq!(messages(&logs, all(G)).await, ["first", "new", "second\n", "newer", ""]);
+    let ids: Vec<u64> = logs.range(all(G)).await.unwrap().iter().map(|record| record.id).collect();
+    assert_eq!(ids, [1, 4, 2, 5, 3]);
+}
+
 #[tokio::test]
 async fn says_which_group_or_stream_is_missing() {
     let (_dir, logs) = three_streams().await;
@@ -120,6 +195,15 @@ async fn lists_streams_by_name_and_by_last_event() {
         (info.first_event_ms, info.last_event_ms, info.stored_bytes),
         (Some(20), Some(40), 2 * (3 + 26))
     );
+}
+
+#[tokio::test]
+async fn a_put_of_nothing_changes_nothing() {
+    let (_dir, logs) = three_streams().await;
+    let query = StreamQuery { group: G.to_owned(), limit: 9, ..StreamQuery::default() };
+    let before = logs.streams(query.clone()).await.unwrap();
+    logs.put(G, "a", vec![]).await.unwrap();
+    assert_eq!(logs.streams(query).await.unwrap(), before);
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, Method, header};
+use http::header::{self, AsHeaderName};
+use http::{HeaderMap, Method};
 use nilas_model::Region;
 
 use super::{ALGORITHM, DATE_HEADER, Rules, TERMINATOR, TOKEN_HEADER};
@@ -96,7 +97,7 @@ impl<'a> Credential<'a> {
 
 /// The service that the credential scope names, for routing, before anything is checked.
 pub fn service_hint<'a>(parts: &Parts<'a>) -> Option<Cow<'a, str>> {
-    let credential = match header_text(parts.headers, header::AUTHORIZATION.as_str()) {
+    let credential = match header_text(parts.headers, header::AUTHORIZATION) {
         Some(authorization) => {
             let (_, rest) = authorization.split_once("Credential=")?;
             Cow::Borrowed(rest.split([',', ' ']).next()?)
@@ -112,7 +113,7 @@ pub fn service_hint<'a>(parts: &Parts<'a>) -> Option<Cow<'a, str>> {
 /// Reads the claim of a request and checks all that needs no key, in the order in which AWS does.
 pub fn parse<'a>(parts: &Parts<'a>, rules: Rules, now_ms: u64) -> Result<Claim<'a>, SigError> {
     let now_s = i64::try_from(now_ms / 1_000).unwrap_or(i64::MAX);
-    if let Some(authorization) = header_text(parts.headers, header::AUTHORIZATION.as_str()) {
+    if let Some(authorization) = header_text(parts.headers, header::AUTHORIZATION) {
         parse_header(parts, authorization, rules, now_s)
     } else if parts.query.contains("X-Amz-Algorithm=") || parts.query.contains("X-Amz-Credential=")
     {
@@ -149,7 +150,7 @@ fn parse_header<'a>(
         }
     }
     let sent_date = header_text(parts.headers, DATE_HEADER)
-        .or_else(|| header_text(parts.headers, header::DATE.as_str()));
+        .or_else(|| header_text(parts.headers, header::DATE));
     let (Some(credential), Some(signed_headers), Some(signature), Some(sent_date)) =
         (credential, signed_headers, signature, sent_date)
     else {
@@ -350,6 +351,6 @@ fn iso(epoch_s: i64) -> String {
     time::amz_date(u64::try_from(epoch_s).unwrap_or(0).saturating_mul(1_000))
 }
 
-fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn header_text(headers: &HeaderMap, name: impl AsHeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }

@@ -331,7 +331,7 @@ fn truncated() -> Answer {
 }
 
 fn accepted() -> Answer {
-    json_answer(StatusCode::ACCEPTED, json!({"status": "OK"}).to_string())
+    json_answer(StatusCode::ACCEPTED, Bytes::from_static(b"{\"status\":\"OK\"}\n"))
 }
 
 fn not_found() -> Answer {
@@ -339,11 +339,12 @@ fn not_found() -> Answer {
 }
 
 fn failure(status: StatusCode, error_type: &str, message: &str) -> Answer {
-    json_answer(status, json!({"errorMessage": message, "errorType": error_type}).to_string())
+    let body = json!({"errorMessage": message, "errorType": error_type}).to_string();
+    json_answer(status, Bytes::from(body + "\n"))
 }
 
-fn json_answer(status: StatusCode, body: String) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(body + "\n")));
+fn json_answer(status: StatusCode, body: Bytes) -> Answer {
+    let mut answer = Response::new(Full::new(body));
     *answer.status_mut() = status;
     let value = HeaderValue::from_static("application/json");
     answer.headers_mut().insert(header::CONTENT_TYPE, value);
