@@ -118,7 +118,8 @@ mod tests {
             3 functions cold at once, p50  40.00 ms  40.00 ms
             warm, 1 connection, p50        1.00 ms   1.00 ms
             warm, 1 connection, p99        2.00 ms   2.00 ms
-            warm, 16 connections           20123/s   20123/s"#]].assert_eq(&table(&args, &all));
+            warm, 16 connections           20123/s   20123/s"#]]
+        .assert_eq(&table(&args, &all));
         expect![[r#"[{"runtime":"python3.13","cold_ms":{"p50":5.0,"p99":6.0},"bare_ms":null,"at_once":{"functions":3,"wall_ms":80.0,"ms":{"p50":40.0,"p99":80.0}},"warm_ms":{"p50":1.0,"p99":2.0},"throughput":{"connections":16,"answers_per_s":20123.4}}]"#]].assert_eq(&json(&args, &all[1..]).to_string());
     }
 }
