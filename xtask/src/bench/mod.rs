@@ -52,6 +52,33 @@ const CONNECTIONS: usize = 16;
 /// The fixed rate, as a part of the throughput.
 const RATE: f64 = 0.5;
 
+/// Where things are.
+struct Place {
+    /// The executables.
+    release: PathBuf,
+    scratch: Scratch,
+}
+
+/// A directory for all that is written in one run; gone with it.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn make() -> Result<Self, String> {
+        let dir = std::env::temp_dir().join(format!("nilas-bench-{}", std::process::id()));
+        std::fs::create_dir(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+        // The server may become another user, who must get to his data in it.
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&dir, open).map_err(|e| format!("{}: {e}", dir.display()))?;
+        Ok(Self(dir))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
 /// One figure of nilas beside the same figure of the bare peer.
 struct Row {
     what: &'static str,
@@ -62,18 +89,23 @@ struct Row {
 
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<String, String> {
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    let release = build(root)?;
+    let place = Place { release: build(root)?, scratch: Scratch::make()? };
+    processes::end_all_on_signal(place.scratch.0.clone())?;
     if has("peers") {
-        return peers::run(&release, has("--quick"), has("--json"));
+        return peers::run(&place, has("--quick"), has("--json"));
     }
-    let plan = if has("--quick") { &QUICK } else { &FULL };
-    let ready = ready(plan, &release)?;
-    let bare = BareNode::start()?;
-    let nilas = Nilas::start(&release)?;
-    let mut rows = vec![ms("ready after start, p50", ready.p50_ms(), None)];
-    rows.extend(cold(plan, &nilas, &bare, &release)?);
-    rows.extend(warm(plan, &nilas, &bare, &release)?);
+    let rows = beside_bare_node(if has("--quick") { &QUICK } else { &FULL }, &place)?;
     Ok(if has("--json") { as_json(&rows) } else { as_table(&rows) })
+}
+
+fn beside_bare_node(plan: &Plan, place: &Place) -> Result<Vec<Row>, String> {
+    let ready = ready(plan, place)?;
+    let bare = BareNode::start()?;
+    let nilas = Nilas::start(place)?;
+    let mut rows = vec![ms("ready after start, p50", ready.p50_ms(), None)];
+    rows.extend(cold(plan, &nilas, &bare, place)?);
+    rows.extend(warm(plan, &nilas, &bare, place)?);
+    Ok(rows)
 }
 
 /// Gives the directory of the executables.
@@ -97,7 +129,7 @@ fn target_dir() -> Result<PathBuf, String> {
 }
 
 /// First invocations of functions: one after the other, beside starts of a bare interpreter in turn, then many at once.
-fn cold(plan: &Plan, nilas: &Nilas, bare: &BareNode, release: &Path) -> Result<Vec<Row>, String> {
+fn cold(plan: &Plan, nilas: &Nilas, bare: &BareNode, place: &Place) -> Result<Vec<Row>, String> {
     let node = Interpreter::node().map_err(said)?;
     let (ours, theirs) = cold_starts(plan, nilas, &Hello::Node, "node", Some(&node))?;
     let mut rows = vec![
@@ -114,7 +146,7 @@ fn cold(plan: &Plan, nilas: &Nilas, bare: &BareNode, release: &Path) -> Result<V
     let (ours, theirs) = cold_starts(plan, nilas, &Hello::Python, "python", Some(&python))?;
     rows.push(ms("cold, Python, p50 (bare: python3 -c 0)", ours.p50_ms(), Some(theirs.p50_ms())));
     rows.push(ms("cold, Python, p99 (bare: python3 -c 0)", ours.p99_ms(), Some(theirs.p99_ms())));
-    let rust = Hello::Custom(release.join("rust-hello"));
+    let rust = Hello::Custom(place.release.join("rust-hello"));
     let (ours, _) = cold_starts(plan, nilas, &rust, "rust", None)?;
     rows.push(ms("cold, Rust custom runtime, p50", ours.p50_ms(), None));
     rows.push(ms("cold, Rust custom runtime, p99", ours.p99_ms(), None));
@@ -194,9 +226,9 @@ fn burst_rounds(
 }
 
 /// Invocations of functions whose environments are there: on our Node runtime, and on one that a function brings along.
-fn warm(plan: &Plan, nilas: &Nilas, bare: &BareNode, release: &Path) -> Result<Vec<Row>, String> {
+fn warm(plan: &Plan, nilas: &Nilas, bare: &BareNode, place: &Place) -> Result<Vec<Row>, String> {
     let node = nilas.warm("warm", &Hello::Node)?;
-    let custom = nilas.warm("custom", &Hello::Custom(release.join("rust-hello")))?;
+    let custom = nilas.warm("custom", &Hello::Custom(place.release.join("rust-hello")))?;
     let peer = bare.request();
     let latencies =
         |load: &Load| nilas_load::answer_times(load, plan.warm_requests, WARM_MAX).map_err(said);
@@ -233,8 +265,8 @@ fn warm(plan: &Plan, nilas: &Nilas, bare: &BareNode, release: &Path) -> Result<V
 }
 
 /// Starts of the server until it is ready, one after the other.
-fn ready(plan: &Plan, release: &Path) -> Result<Latencies, String> {
-    (0..plan.starts).map(|_| Nilas::ready_after(release)).collect()
+fn ready(plan: &Plan, place: &Place) -> Result<Latencies, String> {
+    (0..plan.starts).map(|_| Nilas::ready_after(place)).collect()
 }
 
 fn ms(what: &'static str, nilas: f64, bare: Option<f64>) -> Row {

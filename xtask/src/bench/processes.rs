@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -80,10 +80,7 @@ impl Server {
 
     /// SIGTERM, and SIGKILL to whatever of it is still there later.
     pub(crate) fn stop(&mut self) {
-        let family: Vec<(u32, Option<String>)> = tree(self.id(), &children_by_parent())
-            .into_iter()
-            .map(|pid| (pid, born(pid)))
-            .collect();
+        let family = Family::of(self.id());
         if matches!(self.child.try_wait(), Ok(None)) {
             signal(self.id(), Signal::TERM);
             let began = Instant::now();
@@ -91,13 +88,27 @@ impl Server {
                 std::thread::sleep(Duration::from_millis(2));
             }
         }
-        // Its own number may be somebody else's by now; then it was born at another time.
-        for (pid, birth) in family.into_iter().filter(|(pid, birth)| born(*pid) == *birth) {
-            if birth.is_some() {
-                signal(pid, Signal::KILL);
-            }
-        }
+        family.kill();
         self.child.wait().ok();
+    }
+}
+
+/// A process and its descendants at one moment, each with the time it was made: a number may be another's later.
+struct Family(Vec<(u32, String)>);
+
+impl Family {
+    fn of(pid: u32) -> Self {
+        let members = tree(pid, &children_by_parent()).into_iter();
+        Self(members.filter_map(|pid| Some((pid, born(pid)?))).collect())
+    }
+
+    fn alive(&self) -> impl Iterator<Item = u32> {
+        let same = |(pid, birth): &&(u32, String)| born(*pid).as_ref() == Some(birth);
+        self.0.iter().filter(same).map(|(pid, _)| *pid)
+    }
+
+    fn kill(&self) {
+        self.alive().for_each(|pid| signal(pid, Signal::KILL));
     }
 }
 
@@ -105,6 +116,44 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Ends everything this process started, then the process, when it is told to end: what is dropped at a good end is
+/// not dropped then.
+pub(crate) fn end_all_on_signal(scratch: PathBuf) -> Result<(), String> {
+    use tokio::signal::unix::{SignalKind, signal as listen};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| e.to_string())?;
+    let inside = runtime.enter();
+    let mut interrupt = listen(SignalKind::interrupt()).map_err(|e| e.to_string())?;
+    let mut terminate = listen(SignalKind::terminate()).map_err(|e| e.to_string())?;
+    drop(inside);
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
+        });
+        end_all(&scratch);
+    });
+    Ok(())
+}
+
+#[expect(clippy::exit, reason = "the threads that measure know no way to end early")]
+fn end_all(scratch: &Path) {
+    let me = std::process::id();
+    let family = Family::of(me);
+    let own = children_by_parent().remove(&me).unwrap_or_default();
+    own.iter().for_each(|child| signal(*child, Signal::TERM));
+    let began = Instant::now();
+    let running = |pid: &u32| stat_field(*pid, 1).is_some_and(|state| state != "Z");
+    while own.iter().any(running) && began.elapsed() < STOP_MAX {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // What left its parent, and what a thread started meanwhile.
+    for family in [family, Family::of(me)] {
+        family.alive().filter(|pid| *pid != me).for_each(|pid| signal(pid, Signal::KILL));
+    }
+    fs::remove_dir_all(scratch).ok();
+    std::process::exit(1);
 }
 
 /// Runs a program to its end, which must be a good one, within the time given.
@@ -173,7 +222,8 @@ fn born(pid: u32) -> Option<String> {
     stat_field(pid, 20)
 }
 
-/// The field of `/proc/PID/stat` so many places after the name, which may itself hold spaces and parentheses.
+/// The field of `/proc/PID/stat` so many places after the name, which may itself hold spaces and parentheses; 1 is the
+/// state, 2 the parent, 20 the time it was made.
 fn stat_field(pid: u32, place: usize) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit(')').next()?.split(' ').nth(place).map(str::to_owned)

@@ -1,7 +1,7 @@
 //! What is measured: a nilas server of the bench's own, and a bare Node HTTP server.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use nilas_load::{Connection, Load};
 
 use super::lambda::{ANSWER, BODY, Hello, LambdaApi};
 use super::processes::{Server, children_by_parent, free_address, pss_kib, tree};
-use super::said;
+use super::{Place, said};
 
 const READY_WITHIN: Duration = Duration::from_secs(10);
 
@@ -40,32 +40,30 @@ impl BareNode {
     }
 }
 
-/// `nilas serve`, release build, default settings, data in a temporary directory.
+/// `nilas serve`, release build, default settings, data in the run's directory.
 pub(crate) struct Nilas {
     server: Server,
-    data_dir: PathBuf,
     pub(crate) api: LambdaApi,
 }
 
 impl Nilas {
-    pub(crate) fn start(release: &Path) -> Result<Self, String> {
-        let data_dir = std::env::temp_dir().join(format!("nilas-bench-{}", std::process::id()));
-        let server = serve(release, &data_dir)?;
+    pub(crate) fn start(place: &Place) -> Result<Self, String> {
+        let server = serve(place, &place.scratch.0.join("nilas"))?;
         let api = LambdaApi { address: server.address };
-        Ok(Self { server, data_dir, api })
+        Ok(Self { server, api })
     }
 
     /// From the start of `nilas serve` on a new data directory until it says on `/health` that it is well.
-    pub(crate) fn ready_after(release: &Path) -> Result<Duration, String> {
-        let data_dir = std::env::temp_dir().join(format!("nilas-ready-{}", std::process::id()));
+    pub(crate) fn ready_after(place: &Place) -> Result<Duration, String> {
+        let data_dir = place.scratch.0.join("ready");
         let began = Instant::now();
-        let mut server = serve(release, &data_dir)?;
+        let mut server = serve(place, &data_dir)?;
         let request = format!("GET /health HTTP/1.1\r\nhost: {}\r\n\r\n", server.address);
         let mut connection = Connection::open(server.address).map_err(said)?;
         connection.send(request.as_bytes()).map_err(said)?;
         let took = began.elapsed();
         server.stop();
-        remove(&data_dir);
+        fs::remove_dir_all(&data_dir).ok();
         Ok(took)
     }
 
@@ -103,22 +101,9 @@ impl Nilas {
     }
 }
 
-impl Drop for Nilas {
-    fn drop(&mut self) {
-        self.server.stop();
-        remove(&self.data_dir);
-    }
-}
-
-fn serve(release: &Path, data_dir: &Path) -> Result<Server, String> {
+fn serve(place: &Place, data_dir: &Path) -> Result<Server, String> {
     let address = free_address()?;
-    let mut command = Command::new(release.join("nilas"));
+    let mut command = Command::new(place.release.join("nilas"));
     command.args(["serve", "--listen", &address.to_string(), "--data-dir"]).arg(data_dir);
     Server::start(&mut command, address, READY_WITHIN, Some(&data_dir.with_extension("log")))
-}
-
-/// The data directory and the log beside it.
-fn remove(data_dir: &Path) {
-    fs::remove_dir_all(data_dir).ok();
-    fs::remove_file(data_dir.with_extension("log")).ok();
 }

@@ -9,14 +9,12 @@ mod programs;
 mod report;
 mod servers;
 
-use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nilas_load::Latencies;
 
 use super::lambda::Hello;
-use super::{CONNECTIONS, RATE, said, target_dir};
+use super::{CONNECTIONS, Place, RATE, said, target_dir};
 use install::Cache;
 use peer::{Outcome, Peer};
 use programs::{Nothing, Program};
@@ -67,33 +65,25 @@ struct Run<'a> {
     until: Instant,
 }
 
-pub(crate) fn run(release: &Path, quick: bool, json: bool) -> Result<String, String> {
+pub(super) fn run(place: &Place, quick: bool, json: bool) -> Result<String, String> {
     let plan = if quick { &QUICK } else { &FULL };
     let cache = Cache(target_dir()?.join("bench-peers"));
-    let work = std::env::temp_dir().join(format!("nilas-bench-peers-{}", std::process::id()));
-    fs::create_dir_all(&work).map_err(|e| format!("{}: {e}", work.display()))?;
-    let (columns, absent) = start(release, &cache, &work, plan);
+    let (columns, absent) = start(place, &cache, plan);
     let mut run = Run { plan, columns, until: Instant::now() + RUN_MAX };
     let rows = run.measure();
     let names = run.columns.iter().map(|column| column.name).collect();
     let report = Report { names, rows, absent, versions: install::versions() };
-    drop(run);
-    fs::remove_dir_all(&work).ok();
     Ok(if json { report.as_json() } else { report.as_table() })
 }
 
 /// Everybody who can be installed and started; and of the others, why not.
-fn start(
-    release: &Path,
-    cache: &Cache,
-    work: &Path,
-    plan: &Plan,
-) -> (Vec<Column>, Vec<(&'static str, String)>) {
+fn start(place: &Place, cache: &Cache, plan: &Plan) -> (Vec<Column>, Vec<(&'static str, String)>) {
     fn boxed(peer: Outcome<impl Peer + 'static>) -> Outcome<Box<dyn Peer>> {
         Ok(Box::new(peer?))
     }
+    let work = place.scratch.0.as_path();
     let started = [
-        ("nilas", boxed(NilasPeer::start(release, plan))),
+        ("nilas", boxed(NilasPeer::start(place, plan))),
         ("MiniStack", boxed(MiniStack::start(cache, work, plan))),
         ("serverless-offline", boxed(ServerlessOffline::start(cache, work, plan))),
         ("functions-framework", boxed(Program::functions_framework(cache, work))),

@@ -12,8 +12,8 @@ use super::install::Cache;
 use super::peer::{Outcome, Peer, plain};
 use crate::bench::lambda::{Hello, LambdaApi};
 use crate::bench::processes::{self, Server, children_by_parent, free_address};
-use crate::bench::said;
 use crate::bench::target::Nilas;
+use crate::bench::{Place, said};
 
 const READY_WITHIN: Duration = Duration::from_secs(60);
 /// Between the creation of functions and their first invocations.
@@ -36,8 +36,8 @@ const GROWTH_FUNCTIONS: usize = 20;
 // === impl NilasPeer ===
 
 impl NilasPeer {
-    pub(super) fn start(release: &Path, plan: &Plan) -> Outcome<Self> {
-        let nilas = Nilas::start(release)?;
+    pub(super) fn start(place: &Place, plan: &Plan) -> Outcome<Self> {
+        let nilas = Nilas::start(place)?;
         create_cold(&nilas.api, plan)?;
         std::thread::sleep(SETTLED);
         Ok(Self(nilas))
