@@ -52,10 +52,12 @@ def test_following_logs(main_server):
         follower.wait()
 
 
-def test_no_server_is_a_clear_error_with_a_hint():
-    done = subprocess.run([str(BIN), "function", "list", "--endpoint", "http://127.0.0.1:1"], capture_output=True, text=True)
+@pytest.mark.parametrize("command", [["function", "list"], ["bench"]])
+def test_no_server_is_a_clear_error_with_a_hint(command):
+    done = subprocess.run([str(BIN), *command, "--endpoint", "http://127.0.0.1:1"], capture_output=True, text=True)
     assert done.returncode != 0
     assert done.stderr.startswith("error:") and "hint:" in done.stderr and "nilas serve" in done.stderr
+    assert "may be left" not in done.stderr
 
 
 def test_env_config_doctor_completions(main_server, tmp_path):

@@ -236,12 +236,13 @@ fn signal(pid: u32, signal: Signal) {
     }
 }
 
-/// The last line that says something.
+/// The first line that tells an error, else the last that says something.
 fn last_words(log: Option<&Path>) -> String {
     let text = log.and_then(|path| fs::read(path).ok()).unwrap_or_default();
     let text = String::from_utf8_lossy(&text).into_owned();
-    let line = text.lines().rev().find(|line| !line.trim().is_empty());
-    line.map_or_else(String::new, |line| {
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let error = lines.clone().find(|line| line.to_lowercase().contains("error"));
+    error.or_else(|| lines.next_back()).map_or_else(String::new, |line| {
         format!(": {}", line.trim().chars().take(200).collect::<String>())
     })
 }

@@ -102,7 +102,13 @@ impl<'a> Functions<'a> {
                 Ok(_) => return Ok(Some(runtime)),
                 Err(ClientError::Refused { code, .. })
                     if code == "InvalidParameterValueException" => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    // Never sent: there is nothing to delete, and nobody to delete it.
+                    if matches!(error, ClientError::Connect { .. }) {
+                        self.asked.pop();
+                    }
+                    return Err(error.into());
+                }
             }
         }
         Ok(None)
