@@ -21,6 +21,10 @@ e2e filter="":
 bench:
     cargo xtask bench
 
+# nilas beside other ways to run functions locally.
+bench-peers:
+    cargo xtask bench peers
+
 # One run of the pool's simulation, step by step.
 sim seed steps="150":
     cargo xtask sim {{seed}} {{steps}}

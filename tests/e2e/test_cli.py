@@ -1,6 +1,7 @@
 """The command line for people."""
 
 import json
+import signal
 import subprocess
 import time
 
@@ -51,10 +52,12 @@ def test_following_logs(main_server):
         follower.wait()
 
 
-def test_no_server_is_a_clear_error_with_a_hint():
-    done = subprocess.run([str(BIN), "function", "list", "--endpoint", "http://127.0.0.1:1"], capture_output=True, text=True)
+@pytest.mark.parametrize("command", [["function", "list"], ["bench"]])
+def test_no_server_is_a_clear_error_with_a_hint(command):
+    done = subprocess.run([str(BIN), *command, "--endpoint", "http://127.0.0.1:1"], capture_output=True, text=True)
     assert done.returncode != 0
     assert done.stderr.startswith("error:") and "hint:" in done.stderr and "nilas serve" in done.stderr
+    assert "may be left" not in done.stderr
 
 
 def test_env_config_doctor_completions(main_server, tmp_path):
@@ -71,3 +74,42 @@ def test_env_config_doctor_completions(main_server, tmp_path):
 def test_help(flag):
     done = subprocess.run([str(BIN), flag], capture_output=True, text=True)
     assert done.returncode == 0 and "serve" in done.stdout
+
+
+BENCH = ["bench", "--cold-starts", "2", "--at-once", "3", "--requests", "20", "--seconds", "1"]
+
+
+def left_of_bench(server) -> list:
+    functions = server.lambda_.list_functions()["Functions"]
+    groups = server.client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/nilas-bench-")["logGroups"]
+    return [f["FunctionName"] for f in functions if f["FunctionName"].startswith("nilas-bench-")] + groups
+
+
+def test_bench_measures_and_leaves_nothing(main_server):
+    answer = main_server.nilas(*BENCH, "--json", "--endpoint", main_server.url)
+    node, python = json.loads(answer.stdout)
+    assert node["runtime"].startswith("nodejs") and python["runtime"].startswith("python")
+    for figures in (node, python):
+        assert 0 < figures["cold_ms"]["p50"] <= figures["cold_ms"]["p99"]
+        assert figures["bare_ms"]["p50"] > 0 and figures["warm_ms"]["p50"] > 0
+        assert figures["at_once"]["functions"] == 3 and figures["at_once"]["wall_ms"] > 0
+        assert figures["throughput"]["answers_per_s"] > 0
+    assert left_of_bench(main_server) == []
+
+
+def test_bench_that_is_interrupted_leaves_nothing(main_server):
+    bench = subprocess.Popen(
+        [str(main_server.binary), "bench", "--seconds", "60", "--endpoint", main_server.url],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=main_server.environment_variables(),
+    )
+    try:
+        deadline = time.monotonic() + 20
+        while not left_of_bench(main_server) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert left_of_bench(main_server)
+        bench.send_signal(signal.SIGINT)
+        out, err = bench.communicate(timeout=30)
+    finally:
+        bench.kill()
+    assert bench.returncode == 1 and out == "" and "error: ended by SIGINT" in err
+    assert left_of_bench(main_server) == []

@@ -15,6 +15,7 @@ const BLOB_BYTES_MAX: u64 = 512 * 1024;
 /// Which of our crates each may depend on; a crate may skip layers, never climb.
 const LAYERS: &[(&str, &[&str])] = &[
     ("nilas-model", &[]),
+    ("nilas-load", &[]),
     ("nilas-wire", &["nilas-model"]),
     ("nilas-store", &["nilas-model"]),
     ("nilas-sandbox", &[]),
@@ -29,6 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "nilas-edge",
             "nilas-engine",
+            "nilas-load",
             "nilas-model",
             "nilas-sandbox",
             "nilas-services",

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{
+    ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, value_parser,
+};
 
 use crate::config::{self, Flags};
 use crate::env_vars;
@@ -65,6 +67,8 @@ pub(crate) enum Command {
     Env(EnvArgs),
     /// Print the effective configuration and where each value comes from
     Config(ServeArgs),
+    /// Measure what the running server does on this machine
+    Bench(BenchArgs),
     /// Tell what this machine offers to functions, and what is missing
     Doctor,
     /// Print a completion script for a shell
@@ -219,6 +223,23 @@ pub(crate) struct LogsArgs {
     pub(crate) filter: Option<String>,
 }
 
+/// All bounded, so that a run ends in minutes and leaves the server places for others.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Cold starts of each runtime, one after the other
+    #[arg(long, value_name = "COUNT", default_value = "20", value_parser = value_parser!(u16).range(1..=200))]
+    pub(crate) cold_starts: u16,
+    /// Different functions that are started at the same moment
+    #[arg(long, value_name = "COUNT", default_value = "20", value_parser = value_parser!(u16).range(1..=200))]
+    pub(crate) at_once: u16,
+    /// Warm invocations over one connection
+    #[arg(long, value_name = "COUNT", default_value = "2000", value_parser = value_parser!(u32).range(1..=100_000))]
+    pub(crate) requests: u32,
+    /// How long throughput over 16 connections is measured
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = value_parser!(u16).range(1..=60))]
+    pub(crate) seconds: u16,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct EnvArgs {
     /// Write a profile for AWS's tools instead of printing exports
@@ -342,6 +363,7 @@ mod tests {
               logs         Print the log of a function
               env          Print what AWS's tools need to reach the server, for `eval "$(nilas env)"`
               config       Print the effective configuration and where each value comes from
+              bench        Measure what the running server does on this machine
               doctor       Tell what this machine offers to functions, and what is missing
               completions  Print a completion script for a shell
               version      Print the version

@@ -95,6 +95,16 @@ pub(crate) fn package(path: &Path) -> Result<Package, PackageError> {
     Ok(Package { zip: zip_entries(path, &[entry])?, guess })
 }
 
+/// A package of one source file.
+pub(crate) fn of_source(name: &str, content: &str) -> Result<Bytes, PackageError> {
+    let failed = |source| PackageError::Zip { path: PathBuf::from(name), source };
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    let options = SimpleFileOptions::default().last_modified_time(zip::DateTime::default());
+    writer.start_file(name, options.unix_permissions(0o644)).map_err(failed)?;
+    writer.write_all(content.as_bytes()).map_err(read(Path::new(name)))?;
+    Ok(writer.finish().map_err(failed)?.into_inner().into())
+}
+
 /// What is in a package.
 #[derive(Debug)]
 struct Entry {

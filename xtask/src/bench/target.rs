@@ -1,61 +1,17 @@
 //! What is measured: a nilas server of the bench's own, and a bare Node HTTP server.
 
-use std::collections::HashMap;
 use std::fs;
-use std::io::{Cursor, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
-use http::{HeaderMap, HeaderValue, Method};
-use nilas_wire::sigv4::{ClientKey, Signer};
-use serde_json::json;
+use nilas_load::{Connection, Load};
 
-use super::load::{Connection, Load};
+use super::lambda::{ANSWER, BODY, Hello, LambdaApi};
+use super::processes::{Server, children_by_parent, free_address, pss_kib, tree};
+use super::{Place, said};
 
-const BODY: &str = r#"{"message":"Hello World!"}"#;
-const KEY: ClientKey<'_> =
-    ClientKey { access_key_id: "test", secret_access_key: "test", session_token: None };
 const READY_WITHIN: Duration = Duration::from_secs(10);
-
-/// A child process that ends with the bench.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Server {
-    fn start(command: &mut Command, address: SocketAddr) -> Result<Self, String> {
-        let child =
-            command.stdin(Stdio::null()).spawn().map_err(|e| format!("{command:?}: {e}"))?;
-        let server = Self { child, address };
-        let began = Instant::now();
-        while std::net::TcpStream::connect(address).is_err() {
-            if began.elapsed() > READY_WITHIN {
-                return Err(format!("{command:?} did not listen on {address}"));
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        Ok(server)
-    }
-
-    /// SIGTERM and wait; nothing when it has ended.
-    fn stop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            let asked = Command::new("kill").arg(self.child.id().to_string()).status();
-            if asked.is_ok_and(|status| status.success()) {
-                self.child.wait().ok();
-            }
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
 
 /// `http.createServer` that answers `BODY`, in one process.
 pub(crate) struct BareNode(Server);
@@ -68,86 +24,54 @@ impl BareNode {
             BODY.len(),
             address.port()
         );
-        Server::start(Command::new("node").args(["-e", &source]), address).map(Self)
+        let mut command = Command::new("node");
+        Server::start(command.args(["-e", &source]), address, READY_WITHIN, None).map(Self)
     }
 
     pub(crate) fn request(&self) -> Load {
-        let request = format!(
-            "POST /hello HTTP/1.1\r\nhost: {}\r\ncontent-length: 2\r\n\r\n{{}}",
-            self.0.address
-        );
-        Load { address: self.0.address, request: request.into_bytes() }
+        let address = self.0.address;
+        let request =
+            format!("POST /hello HTTP/1.1\r\nhost: {address}\r\ncontent-length: 2\r\n\r\n{{}}");
+        Load { address, request: request.into_bytes(), answer_has: ANSWER }
     }
 
     pub(crate) fn memory_mib(&self) -> Result<f64, String> {
-        Ok(pss_kib(self.0.child.id())? as f64 / 1024.0)
+        self.0.pss_mib()
     }
 }
 
-/// `nilas serve`, release build, default settings, data in a temporary directory.
+/// `nilas serve`, release build, default settings, data in the run's directory.
 pub(crate) struct Nilas {
     server: Server,
-    data_dir: PathBuf,
-    /// `examples/rust-hello`.
-    custom_runtime: PathBuf,
+    pub(crate) api: LambdaApi,
 }
 
 impl Nilas {
-    pub(crate) fn start(root: &Path) -> Result<Self, String> {
-        let data_dir = std::env::temp_dir().join(format!("nilas-bench-{}", std::process::id()));
-        let release = root.join("target/release");
-        let server = serve(&release.join("nilas"), &data_dir)?;
-        Ok(Self { server, data_dir, custom_runtime: release.join("rust-hello") })
+    pub(crate) fn start(place: &Place) -> Result<Self, String> {
+        let server = serve(place, &place.scratch.0.join("nilas"))?;
+        let api = LambdaApi { address: server.address };
+        Ok(Self { server, api })
     }
 
     /// From the start of `nilas serve` on a new data directory until it says on `/health` that it is well.
-    pub(crate) fn ready_after(root: &Path) -> Result<Duration, String> {
-        let data_dir = std::env::temp_dir().join(format!("nilas-ready-{}", std::process::id()));
+    pub(crate) fn ready_after(place: &Place) -> Result<Duration, String> {
+        let data_dir = place.scratch.0.join("ready");
         let began = Instant::now();
-        let mut server = serve(&root.join("target/release/nilas"), &data_dir)?;
+        let mut server = serve(place, &data_dir)?;
         let request = format!("GET /health HTTP/1.1\r\nhost: {}\r\n\r\n", server.address);
-        Connection::open(server.address)?.call(request.as_bytes())?;
+        let mut connection = Connection::open(server.address).map_err(said)?;
+        connection.send(request.as_bytes()).map_err(said)?;
         let took = began.elapsed();
         server.stop();
-        remove(&data_dir);
+        fs::remove_dir_all(&data_dir).ok();
         Ok(took)
     }
 
-    /// Creates as many functions, all alike; the first invocation of each is a cold start.
-    pub(crate) fn create_cold(&self, functions: usize) -> Result<(), String> {
-        let mut connection = Connection::open(self.server.address)?;
-        (0..functions)
-            .try_for_each(|number| self.create(&mut connection, &format!("cold-{number}")))
-    }
-
-    pub(crate) fn cold_start(&self, number: usize) -> Result<Duration, String> {
-        let mut connection = Connection::open(self.server.address)?;
-        let load = self.invocation(&format!("cold-{number}"))?;
-        let began = Instant::now();
-        let answer = connection.call(&load.request)?;
-        let took = began.elapsed();
-        expect_hello(answer)?;
-        Ok(took)
-    }
-
-    /// Of a function on nilas's own Node runtime.
-    pub(crate) fn warm_request(&self) -> Result<Load, String> {
-        let mut connection = Connection::open(self.server.address)?;
-        self.create(&mut connection, "warm")?;
-        let load = self.invocation("warm")?;
-        expect_hello(connection.call(&load.request)?)?;
-        Ok(load)
-    }
-
-    /// Of a function that brings its runtime along, which talks to the Runtime API over HTTP.
-    pub(crate) fn custom_request(&self) -> Result<Load, String> {
-        let mut connection = Connection::open(self.server.address)?;
-        let bootstrap = fs::read(&self.custom_runtime)
-            .map_err(|e| format!("{}: {e}", self.custom_runtime.display()))?;
-        let code = package("bootstrap", &bootstrap)?;
-        self.create_of(&mut connection, "custom", "provided.al2023", &code)?;
-        let load = self.invocation("custom")?;
-        connection.call(&load.request)?;
+    /// Of a new function that has been invoked once.
+    pub(crate) fn warm(&self, name: &str, hello: &Hello) -> Result<Load, String> {
+        self.api.create(name, 1, hello)?;
+        let load = self.api.invocation(&format!("{name}-0"))?;
+        nilas_load::cold_start(&load).map_err(said)?;
         Ok(load)
     }
 
@@ -157,10 +81,16 @@ impl Nilas {
         let children = children_by_parent();
         let mut environments = 0;
         let mut total_kib = 0;
-        for spawner in children.get(&self.server.child.id()).into_iter().flatten() {
+        for spawner in children.get(&self.server.id()).into_iter().flatten() {
             for init in children.get(spawner).into_iter().flatten() {
+                // Sandboxes made ahead, and zygotes, have no function's code.
+                if !Path::new(&format!("/proc/{init}/root/var/task")).exists() {
+                    continue;
+                }
                 environments += 1;
-                total_kib += tree_pss_kib(*init, &children)?;
+                for pid in tree(*init, &children) {
+                    total_kib += pss_kib(pid)?;
+                }
             }
         }
         if environments == 0 {
@@ -169,137 +99,11 @@ impl Nilas {
             Ok(total_kib as f64 / 1024.0 / f64::from(environments))
         }
     }
-
-    fn create(&self, connection: &mut Connection, name: &str) -> Result<(), String> {
-        let source = format!("exports.handler = async () => ({BODY})");
-        let code = package("index.js", source.as_bytes())?;
-        self.create_of(connection, name, "nodejs20.x", &code)
-    }
-
-    fn create_of(
-        &self,
-        connection: &mut Connection,
-        name: &str,
-        runtime: &str,
-        code: &[u8],
-    ) -> Result<(), String> {
-        let body = json!({
-            "FunctionName": name, "Runtime": runtime, "Handler": "index.handler",
-            "Role": "arn:aws:iam::000000000000:role/bench", "Code": {"ZipFile": base64(code)},
-        });
-        let request = self.signed("/2015-03-31/functions", body.to_string().as_bytes())?;
-        connection.call(&request).map(|_| ())
-    }
-
-    fn invocation(&self, name: &str) -> Result<Load, String> {
-        let request = self.signed(&format!("/2015-03-31/functions/{name}/invocations"), b"{}")?;
-        Ok(Load { address: self.server.address, request })
-    }
-
-    fn signed(&self, path: &str, body: &[u8]) -> Result<Vec<u8>, String> {
-        let mut headers = HeaderMap::new();
-        let host =
-            HeaderValue::from_str(&self.server.address.to_string()).map_err(|e| e.to_string())?;
-        headers.insert("host", host);
-        let now_ms =
-            SystemTime::now().duration_since(UNIX_EPOCH).map_err(|e| e.to_string())?.as_millis();
-        let now_ms = u64::try_from(now_ms).map_err(|e| e.to_string())?;
-        let signer = Signer { key: KEY, region: "us-east-1", service: "lambda", now_ms };
-        signer.sign(&Method::POST, path, "", &mut headers, body).map_err(|e| e.to_string())?;
-        let mut request =
-            format!("POST {path} HTTP/1.1\r\ncontent-length: {}\r\n", body.len()).into_bytes();
-        for (name, value) in &headers {
-            request.extend_from_slice(name.as_str().as_bytes());
-            request.extend_from_slice(b": ");
-            request.extend_from_slice(value.as_bytes());
-            request.extend_from_slice(b"\r\n");
-        }
-        request.extend_from_slice(b"\r\n");
-        request.extend_from_slice(body);
-        Ok(request)
-    }
 }
 
-impl Drop for Nilas {
-    fn drop(&mut self) {
-        self.server.stop();
-        remove(&self.data_dir);
-    }
-}
-
-fn serve(binary: &Path, data_dir: &Path) -> Result<Server, String> {
+fn serve(place: &Place, data_dir: &Path) -> Result<Server, String> {
     let address = free_address()?;
-    let log = fs::File::create(data_dir.with_extension("log")).map_err(|e| e.to_string())?;
-    let mut command = Command::new(binary);
-    command
-        .args(["serve", "--listen", &address.to_string(), "--data-dir"])
-        .arg(data_dir)
-        .stderr(log);
-    Server::start(&mut command, address)
-}
-
-/// The data directory and the log beside it.
-fn remove(data_dir: &Path) {
-    fs::remove_dir_all(data_dir).ok();
-    fs::remove_file(data_dir.with_extension("log")).ok();
-}
-
-fn expect_hello(answer: &[u8]) -> Result<(), String> {
-    if answer == BODY.as_bytes() {
-        Ok(())
-    } else {
-        Err(format!("unexpected answer {}", String::from_utf8_lossy(answer)))
-    }
-}
-
-fn free_address() -> Result<SocketAddr, String> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|e| e.to_string())?;
-    listener.local_addr().map_err(|e| e.to_string())
-}
-
-fn package(file: &str, content: &[u8]) -> Result<Vec<u8>, String> {
-    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    let options = zip::write::SimpleFileOptions::default().unix_permissions(0o755);
-    writer.start_file(file, options).map_err(|e| e.to_string())?;
-    writer.write_all(content).map_err(|e| e.to_string())?;
-    writer.finish().map(Cursor::into_inner).map_err(|e| e.to_string())
-}
-
-fn base64(bytes: &[u8]) -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.encode(bytes)
-}
-
-fn children_by_parent() -> HashMap<u32, Vec<u32>> {
-    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        let parent = stat
-            .rsplit(')')
-            .next()
-            .and_then(|rest| rest.split(' ').nth(2))
-            .and_then(|ppid| ppid.parse().ok());
-        if let Some(parent) = parent {
-            children.entry(parent).or_default().push(pid);
-        }
-    }
-    children
-}
-
-fn tree_pss_kib(pid: u32, children: &HashMap<u32, Vec<u32>>) -> Result<u64, String> {
-    let mut total = pss_kib(pid)?;
-    for child in children.get(&pid).into_iter().flatten() {
-        total += tree_pss_kib(*child, children)?;
-    }
-    Ok(total)
-}
-
-fn pss_kib(pid: u32) -> Result<u64, String> {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
-        .map_err(|e| format!("smaps of {pid}: {e}"))?;
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap_or("0 kB");
-    line.trim().trim_end_matches(" kB").parse().map_err(|_| format!("smaps of {pid}: {line}"))
+    let mut command = Command::new(place.release.join("nilas"));
+    command.args(["serve", "--listen", &address.to_string(), "--data-dir"]).arg(data_dir);
+    Server::start(&mut command, address, READY_WITHIN, Some(&data_dir.with_extension("log")))
 }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
+use nilas_load::Load;
 use nilas_model::{Clock, SystemClock};
 use nilas_wire::sigv4::{ClientKey, Signer};
 use serde_json::Value;
@@ -177,6 +178,21 @@ impl Client {
             return Ok(Answer { headers: parts.headers, body });
         }
         Err(refusal(parts.status, &parts.headers, &body))
+    }
+
+    /// The request for the load generator, which repeats it as it is: signed once, for as long as a signature lasts.
+    pub(crate) async fn load(
+        &self,
+        call: Call<'_>,
+        answer_has: &'static str,
+    ) -> Result<Load, ClientError> {
+        let failed = |source| ClientError::Connect { endpoint: self.endpoint.clone(), source };
+        let mut found = tokio::net::lookup_host(&self.authority).await.map_err(failed)?;
+        let address = found.next().ok_or_else(|| failed(std::io::ErrorKind::NotFound.into()))?;
+        let body = call.body.clone();
+        let (head, _) = self.signed(call)?.into_parts();
+        let request = nilas_load::http1(&head.method, &head.uri.to_string(), &head.headers, &body);
+        Ok(Load { address, request, answer_has })
     }
 
     fn signed(&self, call: Call<'_>) -> Result<Request<Full<Bytes>>, ClientError> {

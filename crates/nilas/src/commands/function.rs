@@ -188,7 +188,7 @@ fn details(answer: &Value) -> String {
 }
 
 /// Waits until the last change has taken effect, as AWS's waiters do.
-async fn settle(client: &Client, name: &str) -> Result<Value, Failure> {
+pub(super) async fn settle(client: &Client, name: &str) -> Result<Value, Failure> {
     let until = Instant::now() + SETTLE_MAX;
     loop {
         let configuration =

@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod bench;
 mod config;
 mod doctor;
 mod env;
@@ -61,6 +62,7 @@ pub(crate) fn run(
         Command::Serve(_) => serve::run(&cx),
         Command::Function(command) => block_on(function::run(&cx, command)),
         Command::Invoke(args) => block_on(invoke::run(&cx, &args)),
+        Command::Bench(args) => block_on(bench::run(&cx, &args)),
         Command::Logs(args) => block_on(logs::run(&cx, &args)),
         Command::Env(args) => env::run(&cx, &args),
         Command::Config(_) => config::run(&cx),

@@ -9,4 +9,5 @@ mod start;
 mod user;
 
 pub(crate) use runtimes::{SEARCH_COMMAND, runtimes_config, search_and_tell, search_paths};
+pub(crate) use signals::Signals;
 pub(crate) use start::serve;

@@ -1,4 +1,4 @@
-//! The signals that end the server.
+//! The signals that end the server, and commands that have something to clean up.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 

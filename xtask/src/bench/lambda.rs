@@ -1,0 +1,119 @@
+//! AWS's Lambda API as the bench uses it, of nilas and of whoever else offers it: create functions, sign invocations.
+
+use std::fs;
+use std::io::{Cursor, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use http::{HeaderMap, HeaderValue, Method};
+use nilas_load::{Connection, Load};
+use nilas_wire::sigv4::{ClientKey, Signer};
+use serde_json::json;
+
+use super::said;
+
+/// What every function answers.
+pub(crate) const BODY: &str = r#"{"message":"Hello World!"}"#;
+/// What every right answer holds, however it writes its JSON.
+pub(crate) const ANSWER: &str = "Hello World";
+const KEY: ClientKey<'_> =
+    ClientKey { access_key_id: "test", secret_access_key: "test", session_token: None };
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Hello {
+    Node,
+    Python,
+    /// `examples/rust-hello`, built: brings its runtime along, which talks to the Runtime API over HTTP.
+    Custom(PathBuf),
+}
+
+/// A server of the API.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LambdaApi {
+    pub(crate) address: SocketAddr,
+}
+
+impl Hello {
+    /// A file and its content; no two functions have the same.
+    pub(crate) fn source(&self, name: &str) -> Result<(&'static str, Vec<u8>), String> {
+        Ok(match self {
+            Self::Node => {
+                ("index.js", format!("// {name}\nexports.handler = async () => ({BODY})").into())
+            }
+            Self::Python => (
+                "index.py",
+                format!("# {name}\ndef handler(event, context):\n    return {BODY}\n").into(),
+            ),
+            Self::Custom(path) => {
+                ("bootstrap", fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?)
+            }
+        })
+    }
+
+    fn runtime(&self) -> &'static str {
+        match self {
+            Self::Node => "nodejs20.x",
+            Self::Python => "python3.11",
+            Self::Custom(_) => "provided.al2023",
+        }
+    }
+}
+
+impl LambdaApi {
+    /// Creates `{prefix}-0` and so on; the first invocation of each is a cold start.
+    pub(crate) fn create(
+        &self,
+        prefix: &str,
+        functions: usize,
+        hello: &Hello,
+    ) -> Result<Vec<String>, String> {
+        let mut connection = Connection::open(self.address).map_err(said)?;
+        let mut names = Vec::new();
+        for number in 0..functions {
+            let name = format!("{prefix}-{number}");
+            let (file, content) = hello.source(&name)?;
+            let code = base64(&package(file, &content)?);
+            let body = json!({
+                "FunctionName": name, "Runtime": hello.runtime(), "Handler": "index.handler",
+                "Role": "arn:aws:iam::000000000000:role/bench", "Code": {"ZipFile": code},
+                "Timeout": 60,
+            });
+            let request = self.signed("/2015-03-31/functions", body.to_string().as_bytes())?;
+            connection.send(&request).map_err(said)?;
+            names.push(name);
+        }
+        Ok(names)
+    }
+
+    /// Valid for the minutes that the signature is.
+    pub(crate) fn invocation(&self, name: &str) -> Result<Load, String> {
+        let request = self.signed(&format!("/2015-03-31/functions/{name}/invocations"), b"{}")?;
+        Ok(Load { address: self.address, request, answer_has: ANSWER })
+    }
+
+    fn signed(&self, path: &str, body: &[u8]) -> Result<Vec<u8>, String> {
+        let mut headers = HeaderMap::new();
+        let host = HeaderValue::from_str(&self.address.to_string()).map_err(|e| e.to_string())?;
+        headers.insert("host", host);
+        let now_ms =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_err(|e| e.to_string())?.as_millis();
+        let now_ms = u64::try_from(now_ms).map_err(|e| e.to_string())?;
+        let signer = Signer { key: KEY, region: "us-east-1", service: "lambda", now_ms };
+        signer.sign(&Method::POST, path, "", &mut headers, body).map_err(|e| e.to_string())?;
+        Ok(nilas_load::http1(&Method::POST, path, &headers, body))
+    }
+}
+
+fn package(file: &str, content: &[u8]) -> Result<Vec<u8>, String> {
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default().unix_permissions(0o755);
+    writer.start_file(file, options).map_err(|e| e.to_string())?;
+    writer.write_all(content).map_err(|e| e.to_string())?;
+    writer.finish().map(Cursor::into_inner).map_err(|e| e.to_string())
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
