@@ -240,6 +240,7 @@ impl Spawner {
         }
         let alone = config.lock.as_deref().map(wait_for_predecessor).transpose()?;
         let layout = step("set up cgroups", Layout::set_up(&config.name, privileged))?;
+        config.memory_bytes_max.iter().for_each(|bytes| layout.bound_memory(*bytes));
         let mut findings = vec![namespaces, probe::ids(privileged)];
         findings.extend(layout.findings());
         tell(server, &Event::Ready { findings });

@@ -56,8 +56,18 @@ impl Connection {
 
     /// Sends and reads the whole answer; its body, which must come with a status of 2xx.
     pub(crate) fn call(&mut self, request: &[u8]) -> Result<&[u8], String> {
+        match self.exchange(request)? {
+            (200..=299, body) => Ok(body),
+            (status, body) => Err(format!("status {status}: {}", String::from_utf8_lossy(body))),
+        }
+    }
+
+    /// Sends and reads the whole answer, whatever its status.
+    pub(crate) fn exchange(&mut self, request: &[u8]) -> Result<(u16, &[u8]), String> {
         self.reader.get_mut().write_all(request).map_err(|e| e.to_string())?;
-        let status = self.line()?.split(' ').nth(1).unwrap_or_default().to_owned();
+        let status = self.line()?;
+        let status = status.split(' ').nth(1).and_then(|word| word.parse().ok());
+        let status = status.ok_or("an answer without a status")?;
         let mut length = 0;
         loop {
             let line = self.line()?;
@@ -72,11 +82,7 @@ impl Connection {
         }
         self.body.resize(length, 0);
         self.reader.read_exact(&mut self.body).map_err(|e| e.to_string())?;
-        if status.starts_with('2') {
-            Ok(&self.body)
-        } else {
-            Err(format!("status {status}: {}", String::from_utf8_lossy(&self.body)))
-        }
+        Ok((status, &self.body))
     }
 
     fn line(&mut self) -> Result<&str, String> {

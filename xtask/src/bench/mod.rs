@@ -4,8 +4,8 @@
 //! Signatures: each connection signs its request once and repeats it, so the generator's own hashing, which would
 //! take cycles from a server on the same cores, is left out; the server verifies every request all the same.
 
-mod load;
-mod target;
+pub(crate) mod load;
+pub(crate) mod target;
 
 use std::path::Path;
 use std::process::Command;
@@ -58,7 +58,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<String, String> {
     Ok(if json { as_json(&rows) } else { as_table(&rows) })
 }
 
-fn build(root: &Path) -> Result<(), String> {
+pub(crate) fn build(root: &Path) -> Result<(), String> {
     let built = Command::new("cargo")
         .args(["build", "--release", "--quiet", "--package", "nilas", "--package", "rust-hello"])
         .current_dir(root)

@@ -1,6 +1,5 @@
 //! What is measured: a nilas server of the bench's own, and a bare Node HTTP server.
 
-use std::collections::HashMap;
 use std::fs;
 use std::io::{Cursor, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -13,6 +12,7 @@ use nilas_wire::sigv4::{ClientKey, Signer};
 use serde_json::json;
 
 use super::load::{Connection, Load};
+use crate::processes::{self, pss_kib};
 
 const BODY: &str = r#"{"message":"Hello World!"}"#;
 const KEY: ClientKey<'_> =
@@ -94,17 +94,53 @@ pub(crate) struct Nilas {
 
 impl Nilas {
     pub(crate) fn start(root: &Path) -> Result<Self, String> {
+        Self::start_with(root, &[])
+    }
+
+    /// With flags for `nilas serve`.
+    pub(crate) fn start_with(root: &Path, flags: &[&str]) -> Result<Self, String> {
         let data_dir = std::env::temp_dir().join(format!("nilas-bench-{}", std::process::id()));
-        let release = root.join("target/release");
-        let server = serve(&release.join("nilas"), &data_dir)?;
+        let release = release_dir(root);
+        let server = serve(&release.join("nilas"), &data_dir, flags)?;
         Ok(Self { server, data_dir, custom_runtime: release.join("rust-hello") })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.server.child.id()
+    }
+
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// The end of the server's log, which says what went wrong.
+    pub(crate) fn last_words(&self) -> String {
+        let log = fs::read_to_string(self.data_dir.with_extension("log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+
+    /// `examples/rust-hello`, as a package.
+    pub(crate) fn custom_package(&self) -> Result<Vec<u8>, String> {
+        let path = &self.custom_runtime;
+        let bootstrap = fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        package("bootstrap", &bootstrap)
+    }
+
+    /// SIGTERM, and waits until the server has cleaned up. What it logged stays until this is dropped.
+    pub(crate) fn stop(&mut self) {
+        self.server.stop();
     }
 
     /// From the start of `nilas serve` on a new data directory until it says on `/health` that it is well.
     pub(crate) fn ready_after(root: &Path) -> Result<Duration, String> {
         let data_dir = std::env::temp_dir().join(format!("nilas-ready-{}", std::process::id()));
         let began = Instant::now();
-        let mut server = serve(&root.join("target/release/nilas"), &data_dir)?;
+        let mut server = serve(&release_dir(root).join("nilas"), &data_dir, &[])?;
         let request = format!("GET /health HTTP/1.1\r\nhost: {}\r\n\r\n", server.address);
         Connection::open(server.address)?.call(request.as_bytes())?;
         let took = began.elapsed();
@@ -142,9 +178,7 @@ impl Nilas {
     /// Of a function that brings its runtime along, which talks to the Runtime API over HTTP.
     pub(crate) fn custom_request(&self) -> Result<Load, String> {
         let mut connection = Connection::open(self.server.address)?;
-        let bootstrap = fs::read(&self.custom_runtime)
-            .map_err(|e| format!("{}: {e}", self.custom_runtime.display()))?;
-        let code = package("bootstrap", &bootstrap)?;
+        let code = self.custom_package()?;
         self.create_of(&mut connection, "custom", "provided.al2023", &code)?;
         let load = self.invocation("custom")?;
         connection.call(&load.request)?;
@@ -154,13 +188,13 @@ impl Nilas {
     /// Proportional set size of all processes of all environments, divided by their number.
     pub(crate) fn memory_per_environment_mib(&self) -> Result<f64, String> {
         std::thread::sleep(Duration::from_millis(300));
-        let children = children_by_parent();
+        let children = processes::children_by_parent();
         let mut environments = 0;
         let mut total_kib = 0;
         for spawner in children.get(&self.server.child.id()).into_iter().flatten() {
             for init in children.get(spawner).into_iter().flatten() {
                 environments += 1;
-                total_kib += tree_pss_kib(*init, &children)?;
+                total_kib += processes::tree_pss_kib(*init, &children)?;
             }
         }
         if environments == 0 {
@@ -170,13 +204,13 @@ impl Nilas {
         }
     }
 
-    fn create(&self, connection: &mut Connection, name: &str) -> Result<(), String> {
+    pub(crate) fn create(&self, connection: &mut Connection, name: &str) -> Result<(), String> {
         let source = format!("exports.handler = async () => ({BODY})");
         let code = package("index.js", source.as_bytes())?;
         self.create_of(connection, name, "nodejs20.x", &code)
     }
 
-    fn create_of(
+    pub(crate) fn create_of(
         &self,
         connection: &mut Connection,
         name: &str,
@@ -191,12 +225,23 @@ impl Nilas {
         connection.call(&request).map(|_| ())
     }
 
-    fn invocation(&self, name: &str) -> Result<Load, String> {
+    pub(crate) fn invocation(&self, name: &str) -> Result<Load, String> {
         let request = self.signed(&format!("/2015-03-31/functions/{name}/invocations"), b"{}")?;
         Ok(Load { address: self.server.address, request })
     }
 
     fn signed(&self, path: &str, body: &[u8]) -> Result<Vec<u8>, String> {
+        self.request(&Method::POST, path, "", body)
+    }
+
+    /// A signed request, complete with its headers.
+    pub(crate) fn request(
+        &self,
+        method: &Method,
+        path: &str,
+        query: &str,
+        body: &[u8],
+    ) -> Result<Vec<u8>, String> {
         let mut headers = HeaderMap::new();
         let host =
             HeaderValue::from_str(&self.server.address.to_string()).map_err(|e| e.to_string())?;
@@ -205,9 +250,11 @@ impl Nilas {
             SystemTime::now().duration_since(UNIX_EPOCH).map_err(|e| e.to_string())?.as_millis();
         let now_ms = u64::try_from(now_ms).map_err(|e| e.to_string())?;
         let signer = Signer { key: KEY, region: "us-east-1", service: "lambda", now_ms };
-        signer.sign(&Method::POST, path, "", &mut headers, body).map_err(|e| e.to_string())?;
+        signer.sign(method, path, query, &mut headers, body).map_err(|e| e.to_string())?;
+        let target = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        let length = body.len();
         let mut request =
-            format!("POST {path} HTTP/1.1\r\ncontent-length: {}\r\n", body.len()).into_bytes();
+            format!("{method} {target} HTTP/1.1\r\ncontent-length: {length}\r\n").into_bytes();
         for (name, value) in &headers {
             request.extend_from_slice(name.as_str().as_bytes());
             request.extend_from_slice(b": ");
@@ -227,13 +274,21 @@ impl Drop for Nilas {
     }
 }
 
-fn serve(binary: &Path, data_dir: &Path) -> Result<Server, String> {
+/// Where cargo puts what it builds for release.
+fn release_dir(root: &Path) -> PathBuf {
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    root.join(target).join("release")
+}
+
+fn serve(binary: &Path, data_dir: &Path, flags: &[&str]) -> Result<Server, String> {
     let address = free_address()?;
     let log = fs::File::create(data_dir.with_extension("log")).map_err(|e| e.to_string())?;
     let mut command = Command::new(binary);
     command
         .args(["serve", "--listen", &address.to_string(), "--data-dir"])
         .arg(data_dir)
+        .args(flags)
         .stderr(log);
     Server::start(&mut command, address)
 }
@@ -257,7 +312,7 @@ fn free_address() -> Result<SocketAddr, String> {
     listener.local_addr().map_err(|e| e.to_string())
 }
 
-fn package(file: &str, content: &[u8]) -> Result<Vec<u8>, String> {
+pub(crate) fn package(file: &str, content: &[u8]) -> Result<Vec<u8>, String> {
     let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default().unix_permissions(0o755);
     writer.start_file(file, options).map_err(|e| e.to_string())?;
@@ -265,41 +320,7 @@ fn package(file: &str, content: &[u8]) -> Result<Vec<u8>, String> {
     writer.finish().map(Cursor::into_inner).map_err(|e| e.to_string())
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(bytes)
-}
-
-fn children_by_parent() -> HashMap<u32, Vec<u32>> {
-    let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        let parent = stat
-            .rsplit(')')
-            .next()
-            .and_then(|rest| rest.split(' ').nth(2))
-            .and_then(|ppid| ppid.parse().ok());
-        if let Some(parent) = parent {
-            children.entry(parent).or_default().push(pid);
-        }
-    }
-    children
-}
-
-fn tree_pss_kib(pid: u32, children: &HashMap<u32, Vec<u32>>) -> Result<u64, String> {
-    let mut total = pss_kib(pid)?;
-    for child in children.get(&pid).into_iter().flatten() {
-        total += tree_pss_kib(*child, children)?;
-    }
-    Ok(total)
-}
-
-fn pss_kib(pid: u32) -> Result<u64, String> {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
-        .map_err(|e| format!("smaps of {pid}: {e}"))?;
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap_or("0 kB");
-    line.trim().trim_end_matches(" kB").parse().map_err(|_| format!("smaps of {pid}: {line}"))
 }

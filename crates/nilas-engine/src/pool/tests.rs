@@ -38,6 +38,8 @@ fn config() -> PoolConfig {
         age_ms_max: 5_000,
         freeze_after_ms: 5,
         provision_retry_ms: 1_000,
+        memory_bytes_max: 1_000,
+        memory_wait_ms_max: 2_000,
     }
 }
 
@@ -64,7 +66,7 @@ fn last_actions(events: Vec<(u64, Event)>) -> Vec<Action> {
 }
 
 fn invoke(ticket: u64) -> Event {
-    Event::Invoke { ticket: Ticket(ticket), function: function(0), generation: 1 }
+    Event::Invoke { ticket: Ticket(ticket), function: function(0), generation: 1, memory_bytes: 10 }
 }
 
 fn returned(slot: u64, ticket: u64) -> Event {
@@ -93,9 +95,9 @@ fn freezes_only_after_the_delay_and_thaws_on_lease() {
     let mut events = vec![(0, invoke(1))];
     events.extend(warm(0));
     events.push((5, returned(0, 1)));
-    events.push((9, Event::Rested { slot: Slot(0) }));
+    events.push((9, Event::Rested { slot: Slot(0), memory_bytes: 2 }));
     assert_eq!(last_actions(events.clone()), []);
-    events.push((10, Event::Rested { slot: Slot(0) }));
+    events.push((10, Event::Rested { slot: Slot(0), memory_bytes: 2 }));
     assert_eq!(last_actions(events.clone()), [Action::Freeze { slot: Slot(0) }]);
     events.push((11, invoke(2)));
     let dispatch = Action::Dispatch { slot: Slot(0), ticket: Ticket(2), thaw: true };
@@ -149,7 +151,8 @@ fn pool_after(config: PoolConfig, events: Vec<Event>) -> Pool {
 }
 
 fn invoke_of(function: usize, ticket: u64) -> Event {
-    Event::Invoke { ticket: Ticket(ticket), function: self::function(function), generation: 1 }
+    let function = self::function(function);
+    Event::Invoke { ticket: Ticket(ticket), function, generation: 1, memory_bytes: 10 }
 }
 
 fn reserve(function: usize, count: usize) -> Event {
@@ -158,7 +161,7 @@ fn reserve(function: usize, count: usize) -> Event {
 }
 
 fn provision(count: usize, generation: u64) -> Event {
-    let wanted = Wanted { generation, count };
+    let wanted = Wanted { generation, count, memory_bytes: 10 };
     let provisioned = [(Version::Latest, wanted)].into();
     Event::Configure { function: id(0), concurrency: Concurrency { reserved: None, provisioned } }
 }

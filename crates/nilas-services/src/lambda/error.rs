@@ -152,24 +152,39 @@ impl LambdaError {
                 message: None,
                 ..Fault::caller("UnknownOperationException", 404, FaultShape::Plain, "")
             },
-            Self::Invoke(InvokeError::ShuttingDown) => {
-                Fault::service("ServiceException", 503, "The server is shutting down.")
-            }
-            Self::Invoke(InvokeError::StartFailed { .. } | InvokeError::Wiring { .. }) => {
-                Fault::service(
-                    "ServiceException",
-                    500,
-                    "The execution environment could not be started. The server's log has the cause under this request's ID.",
-                )
-            }
-            Self::Invoke(_) | Self::Store(_) | Self::Package(_) | Self::Internal { .. } => {
-                Fault::service(
-                    "ServiceException",
-                    500,
-                    "An error occurred and the request cannot be processed.",
-                )
-            }
+            Self::Invoke(error) => invoke_fault(error),
+            Self::Store(_) | Self::Package(_) | Self::Internal { .. } => Fault::service(
+                "ServiceException",
+                500,
+                "An error occurred and the request cannot be processed.",
+            ),
         }
+    }
+}
+
+/// Why an invocation that was admitted never reached its function.
+fn invoke_fault(error: &InvokeError) -> Fault {
+    match error {
+        InvokeError::TooLarge { memory_mib } => Fault::user(
+            "InvalidParameterValueException",
+            400,
+            format!(
+                "The function's memory size of {memory_mib} MB is more than this server has for functions. Lower MemorySize, or raise limits.memory_mib or limits.memory_overcommit."
+            ),
+        ),
+        InvokeError::ShuttingDown => {
+            Fault::service("ServiceException", 503, "The server is shutting down.")
+        }
+        InvokeError::StartFailed { .. } | InvokeError::Wiring { .. } => Fault::service(
+            "ServiceException",
+            500,
+            "The execution environment could not be started. The server's log has the cause under this request's ID.",
+        ),
+        InvokeError::Throttled { .. } | InvokeError::Lost => Fault::service(
+            "ServiceException",
+            500,
+            "An error occurred and the request cannot be processed.",
+        ),
     }
 }
 
