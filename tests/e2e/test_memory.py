@@ -31,7 +31,7 @@ def handler(event, context):
 
 
 def budget(mib, *flags):
-    """A server with so much memory for environments, of which each busy one of 128 MB counts as 132."""
+    """A server with so much memory for environments, of which each busy one of 128 MB counts as 130."""
     return running(MODES[0], "--memory-mib", str(mib), "--memory-overcommit", "1", *flags)
 
 
@@ -53,7 +53,7 @@ def test_idle_environments_make_room_the_longest_idle_first():
         for number, name in enumerate(names[:3]):
             born.append(server.invoke(name, {"mib": 40})[0])
             frozen(server, number + 1)
-        # Three hold about 150 MiB; a fourth that runs does not fit beside them.
+        # Three hold about 140 MiB; a fourth that runs does not fit beside them.
         server.invoke(names[3], {"mib": 40})
         frozen(server, 3)
         assert server.invoke(names[1], {})[0] == born[1]

@@ -102,9 +102,9 @@ pub const STARTS_MAX: usize = 64;
 pub const MEMORY_WAIT_MS_MAX: u64 = 10_000;
 /// Memory sizes of busy environments together, in hundredths of the memory there is: few functions use all of theirs.
 pub const MEMORY_OVERCOMMIT_PERCENT_DEFAULT: u32 = 400;
-/// What the kernel keeps for an environment besides its processes' memory: page tables, namespaces, mounts, groups, a
-/// network; bytes.
-pub const ENVIRONMENT_KERNEL_BYTES: u64 = 4 * 1_048_576;
+/// What the kernel keeps for an environment besides what its group is charged with: page tables, namespaces, mounts, the
+/// group itself, a network; bytes. `cargo xtask density` shows it.
+pub const ENVIRONMENT_KERNEL_BYTES: u64 = 2 * 1_048_576;
 /// Concurrency that stays for functions without a reservation, of what the account has.
 pub const UNRESERVED_CONCURRENCY_MIN: u32 = 100;
 /// Init of a provisioned environment, milliseconds; the function's own timeout if that is longer.
