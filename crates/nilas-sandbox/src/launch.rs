@@ -51,6 +51,8 @@ pub struct SandboxConfig {
     pub closed_ports: Vec<u16>,
     /// Keep a few empty sandboxes with this network ready. None keeps none.
     pub shells: Option<Outbound>,
+    /// Make a network for sandboxes on the host. Without it they have their loopback, and nothing of the host changes.
+    pub network: bool,
     /// What all sandboxes together may take of the machine's memory, bytes, where a control group can hold them to it.
     pub memory_bytes_max: Option<u64>,
     /// A file that the spawner keeps locked until it has cleaned up, so that the next one of the same name, started
@@ -118,6 +120,7 @@ impl SandboxConfig {
             subnet: None,
             closed_ports: Vec::new(),
             shells: None,
+            network: true,
             memory_bytes_max: None,
             lock: None,
         }

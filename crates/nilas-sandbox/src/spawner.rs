@@ -249,7 +249,10 @@ impl Spawner {
             closed_ports: config.closed_ports.clone(),
             ..NetConfig::new(&config.network_prefix)
         };
-        let network = step("set up the network", HostNetwork::set_up(&network))?;
+        let network = match config.network {
+            true => step("set up the network", HostNetwork::set_up(&network))?,
+            false => HostNetwork::none(&network),
+        };
         tell(server, &Event::Network { findings: network.findings() });
         let epoll = step("open epoll", epoll::create(epoll::CreateFlags::CLOEXEC))?;
         let server = step("keep the server", server.try_clone())?;

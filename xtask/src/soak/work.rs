@@ -136,9 +136,12 @@ impl Work {
         let mut connection = Connection::open(nilas.address())?;
         let mut answers = Answers::default();
         let next = |left: usize| left.checked_sub(1);
+        let mut missing = None;
         while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok() {
             let number = dice.below(FUNCTIONS);
-            let (what, request) = if dice.below(1_000) < CHANGES {
+            let (what, request) = if let Some(missing) = missing.take() {
+                ("create", self.creation(nilas, missing, dice.below(1_000))?)
+            } else if dice.below(1_000) < CHANGES {
                 self.change(nilas, dice, number)?
             } else {
                 let query = if dice.below(8) == 0 { "Qualifier=live" } else { "" };
@@ -151,6 +154,8 @@ impl Work {
             let (status, body) =
                 connection.exchange(&request).map_err(|e| format!("{what}: {e}"))?;
             answers.count(what, status, body, began.elapsed());
+            // Somebody has deleted it; half of those who meet that make it again.
+            missing = (what == "invoke" && status == 404 && dice.below(2) == 0).then_some(number);
         }
         Ok(answers)
     }
