@@ -46,6 +46,14 @@ def frozen(server, count, seconds=5):
     raise AssertionError(f"{count} frozen environments were expected: {events}")
 
 
+def environments(server, count, seconds=5):
+    """Waits until there are so many."""
+    deadline = time.monotonic() + seconds
+    while len(server.environment_cgroups()) != count:
+        assert time.monotonic() < deadline, f"{count} environments were expected"
+        time.sleep(0.02)
+
+
 def test_idle_environments_make_room_the_longest_idle_first():
     with budget(256) as server:
         names = [server.deploy(HOLD) for _ in range(4)]
@@ -138,17 +146,15 @@ def test_a_machine_that_runs_short_loses_idle_environments_and_no_busy_one(tmp_p
     available(8_192)
     wrapper = ["unshare", "--mount", "sh", "-c", f'mount --bind {meminfo} /proc/meminfo && exec "$@"', "sh"]
     with running("root", wrapper=wrapper) as server:
-        names = [server.deploy(HOLD, Timeout=20) for _ in range(5)]
+        names = [server.deploy(HOLD, Timeout=30) for _ in range(5)]
         born = [server.invoke(name, {"mib": 50})[0] for name in names[:4]]
         frozen(server, 4)
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            busy = pool.submit(server.invoke, names[4], {"ms": 3_000})
-            time.sleep(0.5)
+            busy = pool.submit(server.invoke, names[4], {"ms": 8_000})
+            environments(server, 5)
             available(400)
-            deadline = time.monotonic() + 5
-            while len(server.environment_cgroups()) > 1 and time.monotonic() < deadline:
-                time.sleep(0.02)
-            assert len(server.environment_cgroups()) == 1
+            environments(server, 1)
+            assert not busy.done()
             available(8_192)
             assert busy.result()[1] is None
         assert "the machine is short of memory" in server.log_text()
