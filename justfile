@@ -25,6 +25,14 @@ bench:
 bench-peers:
     cargo xtask bench peers
 
+# So many idle environments at once: memory of each, and how soon a frozen one answers.
+density environments="2000":
+    cargo xtask density {{environments}}
+
+# A server under abuse, and what it leaves behind.
+soak invocations="20000" seed="1":
+    cargo xtask soak {{invocations}} {{seed}}
+
 # One run of the pool's simulation, step by step.
 sim seed steps="150":
     cargo xtask sim {{seed}} {{steps}}

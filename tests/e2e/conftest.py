@@ -88,8 +88,8 @@ def cgroup2_root() -> pathlib.Path:
 class Server:
     """One `nilas serve` with a data directory of its own."""
 
-    def __init__(self, directory: pathlib.Path, mode: str, *flags: str):
-        self.mode, self.directory, self.flags = mode, directory, flags
+    def __init__(self, directory: pathlib.Path, mode: str, *flags: str, wrapper: list = ()):
+        self.mode, self.directory, self.flags, self.wrapper = mode, directory, flags, wrapper
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.data_dir = directory / "data"
@@ -108,7 +108,7 @@ class Server:
         serve = [str(self.binary), "serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", str(self.data_dir)]
         serve += list(self.flags)
         if self.mode == "root" or not IS_ROOT:
-            return serve
+            return [*self.wrapper, *serve]
         # What `systemd-run --user -p Delegate=yes` does: a cgroup v2 directory that belongs to the user.
         self.cgroup = cgroup2_root() / f"nilas-e2e-{self.port}"
         self.cgroup.mkdir(exist_ok=True)
@@ -286,9 +286,10 @@ def remove_cgroup(path: pathlib.Path):
 
 
 @contextlib.contextmanager
-def running(mode: str, *flags: str):
+def running(mode: str, *flags: str, wrapper: list = ()):
+    """`wrapper`: a command that executes the one it is followed by."""
     directory = pathlib.Path(tempfile.mkdtemp(prefix=f"nilas-e2e-{mode}-"))
-    server = Server(directory, mode, *flags)
+    server = Server(directory, mode, *flags, wrapper=wrapper)
     try:
         yield server.start()
     finally:

@@ -1,13 +1,14 @@
 """The command line for people."""
 
 import json
+import os
 import signal
 import subprocess
 import time
 
 import pytest
 
-from conftest import BIN
+from conftest import BIN, copy_node
 
 
 def test_a_function_s_life(main_server, tmp_path):
@@ -67,7 +68,24 @@ def test_env_config_doctor_completions(main_server, tmp_path):
     assert config
     doctor = main_server.nilas("doctor", check=False)
     assert "node" in doctor.stdout and "cgroup" in doctor.stdout
+    assert "was forked and answered" in doctor.stdout
     assert "_nilas" in main_server.nilas("completions", "bash").stdout
+
+
+def test_doctor_tells_of_a_node_that_cannot_be_forked_and_leaves_nothing(tmp_path):
+    node = tmp_path / "node/bin/node"
+    copy_node(tmp_path / "node")
+    # A function that a zygote needs goes by another name in this one. Its end is that of another name, fork.
+    node.write_bytes(node.read_bytes().replace(b"\0uv_loop_fork\0", b"\0uw_loop_fork\0"))
+    (tmp_path / "nilas.toml").write_text(f'[runtimes]\n"nodejs20.x" = "{node}"\n')
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    command = [str(BIN), "doctor", "--json", "--config", str(tmp_path / "nilas.toml")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    findings = {finding["feature"]: finding for finding in json.loads(done.stdout)["findings"]}
+    zygotes = findings["zygotes"]
+    assert not zygotes["ok"] and "cannot be forked" in zygotes["detail"], zygotes
+    assert zygotes["cost"] and zygotes["remedy"]
+    assert not list(tmp_path.glob("nilas-doctor-*"))
 
 
 @pytest.mark.parametrize("flag", ["--help", "help"])

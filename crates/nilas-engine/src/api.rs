@@ -26,6 +26,10 @@ pub struct EngineConfig {
     pub host_endpoint_port: u16,
     /// Memory granted beyond the function's own, for what the platform runs inside.
     pub memory_overhead_mib: u32,
+    /// Memory of the machine for all environments together, bytes.
+    pub memory_bytes_max: u64,
+    /// Memory sizes of the environments that are busy may be so many hundredths of it together.
+    pub memory_overcommit_percent: u32,
     /// Where the bootstraps are written at start; mounted at `/var/runtime`.
     pub runtime_dir: PathBuf,
     /// Fork Node and Python from booted interpreters instead of starting them anew.
@@ -44,6 +48,8 @@ impl Default for EngineConfig {
             init_ms_max: limits::INIT_MS_MAX,
             host_endpoint_port: 4566,
             memory_overhead_mib: 0,
+            memory_bytes_max: u64::MAX / 2,
+            memory_overcommit_percent: limits::MEMORY_OVERCOMMIT_PERCENT_DEFAULT,
             runtime_dir: std::env::temp_dir().join("nilas-runtime"),
             zygotes: true,
             outbound: Outbound::Internet,
@@ -110,6 +116,9 @@ pub enum InvokeError {
     Throttled { reason: ThrottleReason },
     #[error("the engine is shutting down")]
     ShuttingDown,
+    /// The machine never has so much memory.
+    #[error("a memory size of {memory_mib} MB is more than there is for functions")]
+    TooLarge { memory_mib: u32 },
     #[error("the environment did not start")]
     StartFailed {
         #[source]

@@ -18,6 +18,7 @@ use crate::bootstraps;
 use crate::environment::credentials::Issue;
 use crate::environment::{self, Handle, Job, Order};
 use crate::launch;
+use crate::memory::{self, Evictions};
 use crate::pool::{Action, Concurrency, Event, Pool, PoolConfig, Remains, Slot, Ticket, Wanted};
 use crate::snapshot::Templates;
 
@@ -53,6 +54,7 @@ struct Shared {
     handles: HashMap<Slot, Handle>,
     /// What provisioned environments are made of.
     provisioned: HashMap<FunctionKey, Arc<VersionSnapshot>>,
+    evictions: Evictions,
 }
 
 // === impl Engine ===
@@ -76,6 +78,8 @@ impl Engine {
             idle_ms_max: config.idle_ms_max,
             age_ms_max: config.age_ms_max,
             freeze_after_ms: config.freeze_after_ms,
+            memory_bytes_max: config.memory_bytes_max,
+            memory_wait_ms_max: limits::MEMORY_WAIT_MS_MAX,
         });
         let shared = Shared {
             pool,
@@ -83,6 +87,7 @@ impl Engine {
             jobs: HashMap::new(),
             handles: HashMap::new(),
             provisioned: HashMap::new(),
+            evictions: Evictions::default(),
         };
         let inner = Inner {
             config,
@@ -132,6 +137,11 @@ impl Engine {
     /// Sets a function's reserved and provisioned concurrency; replaces all that was set before.
     pub fn configure(&self, function: &FunctionId, concurrency: FunctionConcurrency) {
         self.inner.configure(function, concurrency);
+    }
+
+    /// The machine is short of memory: ends environments that have been idle longest, which hold so much together.
+    pub fn relieve(&self, bytes: u64) {
+        self.inner.step(Event::Relieve { bytes });
     }
 
     /// How many environments a version has that were provisioned; None if none are wanted.
@@ -193,7 +203,9 @@ impl Inner {
         shared.next_ticket += 1;
         let job = Job { ticket, snapshot: Arc::clone(snapshot), invocation, reply };
         shared.jobs.insert(ticket, job);
-        let event = Event::Invoke { ticket, function, generation: snapshot.generation };
+        let memory_bytes = memory::busy_bytes(&self.config, snapshot);
+        let generation = snapshot.generation;
+        let event = Event::Invoke { ticket, function, generation, memory_bytes };
         let actions = shared.pool.step(now_ms, event);
         self.perform(shared, actions);
     }
@@ -205,7 +217,11 @@ impl Inner {
         let mut shared = self.lock();
         shared.provisioned.retain(|key, _| key.function != *function);
         for (snapshot, count) in concurrency.provisioned {
-            let wanted = Wanted { generation: snapshot.generation, count: number(count) };
+            let wanted = Wanted {
+                generation: snapshot.generation,
+                count: number(count),
+                memory_bytes: memory::busy_bytes(&self.config, &snapshot),
+            };
             provisioned.insert(snapshot.version, wanted);
             shared.provisioned.insert(snapshot.key(), snapshot);
         }
@@ -226,10 +242,11 @@ impl Inner {
 
     /// Whether the environment, idle for the delay, is to be frozen now. Its own task freezes and thaws it, so
     /// that the two cannot overtake each other.
-    pub(crate) fn rested(self: &Arc<Self>, slot: Slot) -> bool {
+    pub(crate) fn rested(self: &Arc<Self>, slot: Slot, held_bytes: u64) -> bool {
         let now_ms = self.now_ms();
+        let memory_bytes = memory::idle_bytes(held_bytes);
         let mut shared = self.lock();
-        let actions = shared.pool.step(now_ms, Event::Rested { slot });
+        let actions = shared.pool.step(now_ms, Event::Rested { slot, memory_bytes });
         let freeze = actions.contains(&Action::Freeze { slot });
         self.perform(shared, actions);
         freeze
@@ -312,10 +329,10 @@ impl Inner {
                 }
                 // Ordered by `rested` alone, which performs it.
                 Action::Freeze { .. } => {}
-                Action::Stop { slot } => {
-                    if let Some(handle) = shared.handles.get(&slot) {
-                        handle.stop.notify_one();
-                    }
+                Action::Stop { slot } => stop(&shared, slot),
+                Action::Evict { slot, cause } => {
+                    stop(&shared, slot);
+                    shared.evictions.count(cause);
                 }
                 Action::Throttle { ticket, reason } => {
                     refuse(&mut shared, ticket, InvokeError::Throttled { reason });
@@ -323,9 +340,18 @@ impl Inner {
                 Action::Refuse { ticket } => {
                     refuse(&mut shared, ticket, InvokeError::ShuttingDown);
                 }
+                Action::TooLarge { ticket } => {
+                    let job = shared.jobs.get(&ticket);
+                    let memory_mib = job.map_or(0, |job| job.snapshot.memory_mib);
+                    refuse(&mut shared, ticket, InvokeError::TooLarge { memory_mib });
+                }
             }
         }
+        let evicted = shared.evictions.due(self.now_ms());
         drop(shared);
+        if let Some(evicted) = evicted {
+            evicted.log();
+        }
         if !launches.is_empty() {
             self.start_ticker();
         }
@@ -374,6 +400,12 @@ impl Inner {
     /// The pool's own assertions fire in tests; in production a poisoned lock must not end every function.
     fn lock(&self) -> MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn stop(shared: &Shared, slot: Slot) {
+    if let Some(handle) = shared.handles.get(&slot) {
+        handle.stop.notify_one();
     }
 }
 

@@ -458,7 +458,7 @@ impl Environment {
             };
             match idle {
                 Idle::Disturbed => return None,
-                Idle::Rested => frozen = self.engine.rested(self.slot),
+                Idle::Rested => frozen = self.engine.rested(self.slot, control.memory_bytes()),
             }
             if frozen && let Err(error) = control.freeze() {
                 tracing::warn!(environment = %self.id, %error, "freeze failed");

@@ -11,6 +11,7 @@ mod environment;
 mod fault;
 mod launch;
 mod logs;
+mod memory;
 mod pool;
 mod snapshot;
 mod timer;

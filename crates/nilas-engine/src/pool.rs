@@ -1,5 +1,6 @@
 //! Which environment serves which invocation, as a pure state machine.
 
+mod budget;
 mod core;
 mod event;
 mod function;
@@ -12,7 +13,7 @@ mod tests;
 
 pub(crate) use self::core::Pool;
 pub(crate) use self::event::{
-    Action, Concurrency, Event, PoolConfig, Remains, Slot, Ticket, Wanted,
+    Action, Concurrency, Event, Eviction, PoolConfig, Remains, Slot, Ticket, Wanted,
 };
 pub use self::event::{ProvisionFailure, ThrottleReason};
 pub use self::state::EnvironmentState;

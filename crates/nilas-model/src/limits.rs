@@ -98,6 +98,13 @@ pub const LEASE_WAITERS_MAX: usize = 10_000;
 pub const FUNCTION_WAITERS_MAX: usize = 1_000;
 /// Environments that start at once; more would only slow each other down. One function has at most half of them.
 pub const STARTS_MAX: usize = 64;
+/// How long an invocation waits for memory that busy environments hold, milliseconds; then it is throttled.
+pub const MEMORY_WAIT_MS_MAX: u64 = 10_000;
+/// Memory sizes of busy environments together, in hundredths of the memory there is: few functions use all of theirs.
+pub const MEMORY_OVERCOMMIT_PERCENT_DEFAULT: u32 = 400;
+/// What the kernel keeps for an environment besides what its group is charged with: page tables, namespaces, mounts, the
+/// group itself, a network; bytes. `cargo xtask density` shows it.
+pub const ENVIRONMENT_KERNEL_BYTES: u64 = 2 * 1_048_576;
 /// Concurrency that stays for functions without a reservation, of what the account has.
 pub const UNRESERVED_CONCURRENCY_MIN: u32 = 100;
 /// Init of a provisioned environment, milliseconds; the function's own timeout if that is longer.

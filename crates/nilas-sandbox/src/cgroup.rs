@@ -102,12 +102,22 @@ impl Layout {
 
     fn bound_processes(&self) {
         let Some(most) = controller::all_processes_max() else { return };
-        let v2 =
-            self.unified.iter().filter(|unified| unified.controllers.contains(&Controller::Pids));
-        let v1 = self.v1.iter().filter(|(controller, _)| *controller == Controller::Pids);
-        for dir in v2.map(|unified| &unified.dir).chain(v1.map(|(_, dir)| dir)) {
+        self.bound(Controller::Pids, ["pids.max"; 2], most);
+    }
+
+    /// Holds all sandboxes together to so much memory: beyond it the kernel ends the largest of them.
+    pub(crate) fn bound_memory(&self, bytes: u64) {
+        self.bound(Controller::Memory, ["memory.max", "memory.limit_in_bytes"], bytes);
+    }
+
+    /// Writes a limit for all sandboxes together to the controller's file, in v2 or in v1.
+    fn bound(&self, controller: Controller, files: [&str; 2], most: u64) {
+        let v2 = self.unified.iter().filter(|unified| unified.controllers.contains(&controller));
+        let v1 = self.v1.iter().filter(|(other, _)| *other == controller);
+        let v2 = v2.map(|unified| unified.dir.join(files[0]));
+        for file in v2.chain(v1.map(|(_, dir)| dir.join(files[1]))) {
             // The sandboxes' own limits hold without it; together they may only pass what the machine has.
-            drop(write(&dir.join("pids.max"), &most.to_string()));
+            drop(write(&file, &most.to_string()));
         }
     }
 

@@ -23,6 +23,8 @@ const PEAK_FRESH: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Sandboxed {
     levers: Levers,
+    /// Pulled once and then closed: two thousand sandboxes have to do with the open files of one server.
+    cpu: Mutex<Option<CpuLever>>,
     memory_bytes_max: u64,
     memory_peak_bytes: AtomicU64,
     peak_read_at: Mutex<Option<Instant>>,
@@ -37,7 +39,6 @@ pub(crate) struct Sandboxed {
 pub(crate) struct Levers {
     pub(crate) freeze: Option<File>,
     pub(crate) kill: Option<File>,
-    pub(crate) cpu: Option<CpuLever>,
     pub(crate) orders: OwnedFd,
     pub(crate) memory: MemoryGauge,
 }
@@ -59,9 +60,10 @@ pub(crate) struct LinuxControl {
 // === impl Sandboxed ===
 
 impl Sandboxed {
-    pub(crate) fn new(levers: Levers, memory_bytes_max: u64) -> Self {
+    pub(crate) fn new(levers: Levers, cpu: Option<CpuLever>, memory_bytes_max: u64) -> Self {
         Self {
             levers,
+            cpu: Mutex::new(cpu),
             memory_bytes_max,
             memory_peak_bytes: AtomicU64::new(0),
             peak_read_at: Mutex::new(None),
@@ -120,7 +122,7 @@ impl Sandboxed {
     }
 
     fn share_cpu(&self) -> io::Result<()> {
-        match &self.levers.cpu {
+        match self.cpu.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(CpuLever { file, share }) => file.write_at(share.as_bytes(), 0).map(drop),
             None => Ok(()),
         }
@@ -179,6 +181,10 @@ impl Control for LinuxControl {
             .memory_peak_bytes
             .load(Ordering::Relaxed)
             .min(self.sandboxed.memory_bytes_max)
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        self.sandboxed.levers.memory.held_bytes()
     }
 
     fn watch_memory(&self, on: bool) {

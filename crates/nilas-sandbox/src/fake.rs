@@ -252,6 +252,10 @@ impl Control for FakeControl {
         self.state.memory_peak_bytes.load(Ordering::SeqCst)
     }
 
+    fn memory_bytes(&self) -> u64 {
+        self.state.memory_peak_bytes.load(Ordering::SeqCst)
+    }
+
     fn watch_memory(&self, on: bool) {
         self.state.record(ControlCall::WatchMemory(on));
     }

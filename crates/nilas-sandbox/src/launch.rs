@@ -33,6 +33,8 @@ use crate::sys;
 
 /// The argument by which the binary knows that it is the spawner.
 pub const SPAWNER_ARGUMENT: &str = "__spawner";
+/// Open files of the server where root starts it: what every slot's sandbox takes, and as much again for connections.
+const FILES_MAX: u64 = 262_144;
 /// Wait before another try when the spawner's socket is full.
 const SEND_RETRY: Duration = Duration::from_millis(1);
 
@@ -49,6 +51,10 @@ pub struct SandboxConfig {
     pub closed_ports: Vec<u16>,
     /// Keep a few empty sandboxes with this network ready. None keeps none.
     pub shells: Option<Outbound>,
+    /// Make a network for sandboxes on the host. Without it they have their loopback, and nothing of the host changes.
+    pub network: bool,
+    /// What all sandboxes together may take of the machine's memory, bytes, where a control group can hold them to it.
+    pub memory_bytes_max: Option<u64>,
     /// A file that the spawner keeps locked until it has cleaned up, so that the next one of the same name, started
     /// after a crash of the server, waits for that. None where nobody else uses the name.
     pub lock: Option<PathBuf>,
@@ -114,6 +120,8 @@ impl SandboxConfig {
             subnet: None,
             closed_ports: Vec::new(),
             shells: None,
+            network: true,
+            memory_bytes_max: None,
             lock: None,
         }
     }
@@ -343,7 +351,9 @@ impl Link {
         let missing = || broken(&starting.id, "take over", &"a descriptor is missing");
         // The kernel cuts the list off when this process may open no more files.
         if parts.len() != descriptors.len() {
-            return Err(missing());
+            tracing::warn!("no more open files: see RLIMIT_NOFILE of the server");
+            let live = u32::try_from(self.state().running.len()).unwrap_or(u32::MAX);
+            return Err(StartError::Full { live });
         }
         let mut listeners = Vec::new();
         let mut named: HashMap<Part, OwnedFd> = HashMap::new();
@@ -363,10 +373,10 @@ impl Link {
         });
         let (freeze, kill) = (file(Part::CgroupFreeze), file(Part::CgroupKill));
         let mut take = |part: Part| named.remove(&part).ok_or_else(missing);
-        let levers = Levers { freeze, kill, cpu, orders: take(Part::Orders)?, memory };
+        let levers = Levers { freeze, kill, orders: take(Part::Orders)?, memory };
         let channel = UnixStream::from(take(Part::Channel)?);
         let (telemetry, output) = (take(Part::Telemetry)?, take(Part::Output)?);
-        let sandboxed = Arc::new(Sandboxed::new(levers, starting.limits.memory_bytes));
+        let sandboxed = Arc::new(Sandboxed::new(levers, cpu, starting.limits.memory_bytes));
         self.guard.add(&sandboxed);
         self.state().running.insert(token, Arc::clone(&sandboxed));
         let control = Arc::new(LinuxControl { sandboxed, guard: Arc::clone(&self.guard) });
@@ -420,11 +430,18 @@ fn execute_spawner(socket: OwnedFd) -> std::io::Result<Child> {
     command.spawn()
 }
 
-/// A sandbox takes about ten descriptors here; the usual soft limit of 1,024 would end at a hundred of them.
+/// A sandbox takes about ten descriptors here; the usual soft limit of 1,024 would end at a hundred of them, and the
+/// usual hard limit of root's at some thousands.
 fn raise_file_limit() {
     let limit = rustix::process::getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, raised) {
+    let raise = |maximum: Option<u64>| {
+        rustix::process::setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    };
+    let wanted = limit.maximum.map(|maximum| maximum.max(FILES_MAX));
+    // Only root may have more than the hard limit.
+    if raise(wanted).is_err()
+        && let Err(error) = raise(limit.maximum)
+    {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
 }

@@ -11,6 +11,7 @@ mod doctor;
 pub mod fake;
 mod finding;
 mod guard;
+mod host;
 mod init;
 mod jail;
 mod launch;
@@ -30,6 +31,7 @@ mod sys;
 
 pub use doctor::{can_run, inspect_host};
 pub use finding::Finding;
+pub use host::{HostMemory, PressureWatch, memory_bytes_total};
 pub use launch::{LaunchError, LinuxSandbox, SPAWNER_ARGUMENT, SandboxConfig};
 pub use net::{
     Attachment, HostNetwork, NetConfig, NetError, ProgramError, Subnet, SubnetError, loopback_up,

@@ -1,7 +1,7 @@
 //! How much memory a sandbox uses, from the best source the host has.
 //!
-//! Two figures. The limit is on *anonymous* memory, now: what a function allocates. The report is of *resident*
-//! memory, at its highest.
+//! Three figures. The limit is on *anonymous* memory, now: what a function allocates. The report is of *resident*
+//! memory, at its highest. What the machine could have back is what the sandbox *holds*, files in `/tmp` included.
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -40,6 +40,25 @@ impl MemoryGauge {
             Some(GroupStat::V1(file)) => read_text(file, |text| field(text, "rss")),
             None => Some(processes_bytes(&self.pids()?, bytes_max)),
         }
+    }
+
+    /// What the machine has back once the sandbox has ended, but for what the kernel keeps for it.
+    pub(crate) fn held_bytes(&self) -> u64 {
+        let of_group = |file: &File, anonymous: &str| {
+            read_text(file, |text| {
+                Some(field(text, anonymous)? + field(text, "shmem").unwrap_or(0))
+            })
+        };
+        let of_group = match &self.stat {
+            Some(GroupStat::V2(file)) => of_group(file, "anon"),
+            Some(GroupStat::V1(file)) => of_group(file, "rss"),
+            None => None,
+        };
+        of_group.unwrap_or_else(|| {
+            let pids = self.pids().unwrap_or_default();
+            let own: u64 = pids.iter().filter_map(|pid| proportional_bytes(pid)).sum();
+            own + tmp_bytes(self.init_pid)
+        })
     }
 
     /// Resident bytes at their highest, of the processes that are alive: what AWS's "Max Memory Used" shows, which for
@@ -130,6 +149,12 @@ fn proportional_bytes(pid: &str) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let kib = text.lines().find_map(|line| line.strip_prefix("Pss_Anon:"))?;
     Some(kib.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1_024)
+}
+
+/// What is in the sandbox's `/tmp`; nothing where the kernel lets us not look.
+fn tmp_bytes(init_pid: i32) -> u64 {
+    rustix::fs::statvfs(format!("/proc/{init_pid}/root/tmp"))
+        .map_or(0, |tmp| tmp.f_blocks.saturating_sub(tmp.f_bfree) * tmp.f_frsize)
 }
 
 /// `pid` and all below it.

@@ -3,6 +3,7 @@
 //! Server and spawner: `Request` one way, `Event` the other. Spawner and pid 1: `Go` one way, `FromInit` the other.
 //! Server and pid 1: single-byte `Order`s. Each message is one SOCK_SEQPACKET packet; descriptors ride along.
 
+use std::cell::RefCell;
 use std::io::{IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -283,17 +284,22 @@ fn receive_packet(
     socket: &OwnedFd,
     flags: RecvFlags,
 ) -> Result<(Vec<u8>, Vec<OwnedFd>), ProtocolError> {
-    let mut bytes = vec![0; MESSAGE_BYTES_MAX];
+    // Kept, for only what messages fill of it is ever touched: every sandbox's pid 1 keeps a copy of what its spawner
+    // has touched.
+    thread_local!(static SPACE: RefCell<Vec<u8>> = RefCell::new(vec![0; MESSAGE_BYTES_MAX]));
+    SPACE.with_borrow_mut(|bytes| receive_into(bytes, socket, flags))
+}
+
+fn receive_into(
+    bytes: &mut [u8],
+    socket: &OwnedFd,
+    flags: RecvFlags,
+) -> Result<(Vec<u8>, Vec<OwnedFd>), ProtocolError> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let flags = flags | RecvFlags::CMSG_CLOEXEC;
     let received = match retry(|| {
-        rustix::net::recvmsg(
-            socket.as_fd(),
-            &mut [IoSliceMut::new(&mut bytes)],
-            &mut ancillary,
-            flags,
-        )
+        rustix::net::recvmsg(socket.as_fd(), &mut [IoSliceMut::new(bytes)], &mut ancillary, flags)
     }) {
         Ok(received) => received,
         Err(Errno::CONNRESET) => return Err(ProtocolError::Closed),
@@ -306,11 +312,10 @@ fn receive_packet(
         }
     }
     // Messages are never empty, so an empty packet is the end.
-    if received.bytes == 0 {
-        return Err(ProtocolError::Closed);
+    match bytes.get(..received.bytes) {
+        Some(bytes) if !bytes.is_empty() => Ok((bytes.to_vec(), descriptors)),
+        _ => Err(ProtocolError::Closed),
     }
-    bytes.truncate(received.bytes);
-    Ok((bytes, descriptors))
 }
 
 fn retry<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {

@@ -259,6 +259,7 @@ impl Spawner {
         }
         let alone = config.lock.as_deref().map(wait_for_predecessor).transpose()?;
         let layout = step("set up cgroups", Layout::set_up(&config.name, privileged))?;
+        config.memory_bytes_max.iter().for_each(|bytes| layout.bound_memory(*bytes));
         let mut findings = vec![namespaces, probe::ids(privileged)];
         findings.extend(layout.findings());
         tell(server, &Event::Ready { findings });
@@ -267,7 +268,10 @@ impl Spawner {
             closed_ports: config.closed_ports.clone(),
             ..NetConfig::new(&config.network_prefix)
         };
-        let network = step("set up the network", HostNetwork::set_up(&network))?;
+        let network = match config.network {
+            true => step("set up the network", HostNetwork::set_up(&network))?,
+            false => HostNetwork::none(&network),
+        };
         tell(server, &Event::Network { findings: network.findings() });
         let epoll = step("open epoll", epoll::create(epoll::CreateFlags::CLOEXEC))?;
         let server = step("keep the server", server.try_clone())?;

@@ -128,6 +128,9 @@ pub trait Control: Send + Sync + std::fmt::Debug {
     fn exited(&self) -> Exited;
     /// Highest memory use so far, bytes, at most `memory_bytes`: resident memory, code included, as AWS reports it.
     fn memory_peak_bytes(&self) -> u64;
+    /// Memory of the machine it holds now, bytes: what its processes have to themselves, and `/tmp`. Takes the kernel
+    /// some microseconds to find out.
+    fn memory_bytes(&self) -> u64;
     /// Whether the memory guard should watch: true between dispatch and settle, false while idle. Frozen trees cannot grow.
     fn watch_memory(&self, on: bool);
 }

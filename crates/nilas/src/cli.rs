@@ -94,6 +94,12 @@ pub(crate) struct ServeArgs {
     /// Concurrent executions of the account [default: 1000]
     #[arg(long, value_name = "COUNT")]
     concurrency: Option<String>,
+    /// Memory for all environments together [default: what the machine has, less a tenth or 512]
+    #[arg(long, value_name = "MIB")]
+    memory_mib: Option<String>,
+    /// How many times that memory the memory sizes of busy environments may be together [default: 4]
+    #[arg(long, value_name = "FACTOR")]
+    memory_overcommit: Option<String>,
     /// Idle time after which an environment is stopped [default: 300000]
     #[arg(long, value_name = "MILLISECONDS")]
     idle_ms: Option<String>,
@@ -286,6 +292,8 @@ impl Cli {
             flags.set(&config::ACCOUNT, args.account.as_ref());
             flags.set(&config::LOG, args.log.as_ref());
             flags.set(&config::CONCURRENCY, args.concurrency.as_ref());
+            flags.set(&config::MEMORY_MIB, args.memory_mib.as_ref());
+            flags.set(&config::MEMORY_OVERCOMMIT, args.memory_overcommit.as_ref());
             flags.set(&config::IDLE_MS, args.idle_ms.as_ref());
             flags.set(&config::SHUTDOWN_MS, args.shutdown_ms.as_ref());
             flags.set(&config::NETWORK_OUTBOUND, args.outbound.as_ref());

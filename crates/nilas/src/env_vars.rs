@@ -33,6 +33,12 @@ pub(crate) static NILAS_REGION: EnvVar = var("NILAS_REGION", "Default region of 
 pub(crate) static NILAS_LOG: EnvVar = var("NILAS_LOG", "Form and level of the server's own log.");
 pub(crate) static NILAS_CONCURRENCY: EnvVar =
     var("NILAS_CONCURRENCY", "Concurrent executions of the account.");
+pub(crate) static NILAS_MEMORY_MIB: EnvVar =
+    var("NILAS_MEMORY_MIB", "Memory for all environments together, in MiB.");
+pub(crate) static NILAS_MEMORY_OVERCOMMIT: EnvVar = var(
+    "NILAS_MEMORY_OVERCOMMIT",
+    "How many times that memory the memory sizes of busy environments may be together.",
+);
 pub(crate) static NILAS_IDLE_MS: EnvVar =
     var("NILAS_IDLE_MS", "Idle time after which an environment is stopped.");
 pub(crate) static NILAS_AGE_MS: EnvVar =
@@ -90,6 +96,8 @@ pub(crate) static ALL: &[&EnvVar] = &[
     &NILAS_REGION,
     &NILAS_LOG,
     &NILAS_CONCURRENCY,
+    &NILAS_MEMORY_MIB,
+    &NILAS_MEMORY_OVERCOMMIT,
     &NILAS_IDLE_MS,
     &NILAS_AGE_MS,
     &NILAS_FREEZE_AFTER_MS,

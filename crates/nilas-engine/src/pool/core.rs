@@ -3,17 +3,20 @@
 //! Invariant: no clock, no IO, no randomness, no lock. Given the same events, the same actions.
 //! Invariant: no event costs more for how many environments or functions there are, but for those it is about.
 
+mod closing;
 mod configure;
+mod memory;
 mod starts;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use nilas_model::{FunctionId, FunctionKey};
 
+use super::budget::Budget;
 use super::event::{
     Action, Event, PoolConfig, ProvisionFailure, Remains, Slot, ThrottleReason, Ticket,
 };
-use super::function::{Function, GroupKey, IdleKey};
+use super::function::{Function, GroupKey, IdleKey, Waiter};
 use super::ledger::Ledger;
 use super::state::{EnvironmentState, Transition};
 
@@ -33,6 +36,10 @@ pub(crate) struct Environment {
     /// Its place in line while it can be leased.
     rest: Option<u64>,
     retiring: bool,
+    /// What it is charged with while it is busy, and provisioned ones always.
+    memory_bytes: u64,
+    /// What it is charged with now: while frozen what it was seen to hold, nothing once it is about to end.
+    charge: u64,
 }
 
 /// All environments and all admitted invocations.
@@ -43,6 +50,9 @@ pub(crate) struct Pool {
     environments: BTreeMap<Slot, Environment>,
     functions: BTreeMap<FunctionId, Function>,
     ledger: Ledger,
+    budget: Budget,
+    /// Functions whose next invocation waits for memory, each once; none of them is in `line`.
+    hungry: VecDeque<FunctionId>,
     /// Functions that have something to start, each once, in the order of their turns.
     line: VecDeque<FunctionId>,
     /// Functions with provisions.
@@ -76,7 +86,9 @@ impl Pool {
     pub(crate) fn new(config: PoolConfig) -> Self {
         Self {
             ledger: Ledger::new(config.concurrency_max),
+            budget: Budget::new(config.memory_bytes_max),
             config,
+            hungry: VecDeque::new(),
             environments: BTreeMap::new(),
             functions: BTreeMap::new(),
             line: VecDeque::new(),
@@ -95,20 +107,26 @@ impl Pool {
     pub(crate) fn step(&mut self, now_ms: u64, event: Event) -> Vec<Action> {
         let mut actions = Vec::new();
         match event {
-            Event::Invoke { ticket, function, generation } => {
-                self.admit(now_ms, ticket, &function, generation, &mut actions);
+            Event::Invoke { ticket, function, generation, memory_bytes } => {
+                let at = GroupKey { version: function.version, generation };
+                let waiter = Waiter { at, memory_bytes, since_ms: now_ms };
+                self.admit(now_ms, ticket, &function, waiter, &mut actions);
             }
             Event::SandboxStarted { slot } => {
                 self.transition(slot, Transition::SandboxStarted);
             }
             Event::Initialized { slot } => self.initialized(now_ms, slot, &mut actions),
             Event::Returned { slot, ticket } => self.returned(now_ms, slot, ticket, &mut actions),
-            Event::Rested { slot } => self.rested(now_ms, slot, &mut actions),
+            Event::Rested { slot, memory_bytes } => {
+                self.rested(now_ms, slot, memory_bytes, &mut actions);
+            }
             Event::Ended { slot, remains } => self.ended(now_ms, slot, remains, &mut actions),
             Event::Tick => {
                 self.expire(now_ms, &mut actions);
                 self.look_after_provisions();
+                self.give_up_waiting(now_ms, &mut actions);
             }
+            Event::Relieve { bytes } => self.relieve(bytes, &mut actions),
             Event::Retire { function, older_than } => {
                 self.retire(&function, older_than, &mut actions);
             }
@@ -136,6 +154,11 @@ impl Pool {
         self.ledger.used()
     }
 
+    #[cfg(any(test, feature = "simulation"))]
+    pub(crate) fn charged(&self) -> u64 {
+        self.budget.charged()
+    }
+
     /// No environment is left, ended ones included.
     pub(crate) fn is_empty(&self) -> bool {
         self.environments.is_empty()
@@ -146,21 +169,24 @@ impl Pool {
         now_ms: u64,
         ticket: Ticket,
         key: &FunctionKey,
-        generation: u64,
+        waiter: Waiter,
         actions: &mut Vec<Action>,
     ) {
         if self.closing {
             actions.push(Action::Refuse { ticket });
             return;
         }
-        self.retire(key, generation, actions);
-        let at = GroupKey { version: key.version, generation };
-        if let Err(reason) = self.check_admission(&key.function, at) {
+        self.retire(key, waiter.at.generation, actions);
+        if self.budget.is_beyond(waiter.memory_bytes) {
+            actions.push(Action::TooLarge { ticket });
+            return;
+        }
+        if let Err(reason) = self.check_admission(&key.function, waiter.at) {
             actions.push(Action::Throttle { ticket, reason });
             return;
         }
         self.active += 1;
-        self.place(now_ms, ticket, &key.function, at, actions);
+        self.place(now_ms, ticket, &key.function, waiter, actions);
     }
 
     /// An idle provisioned environment is always free to be used; anything else needs concurrency, and a place
@@ -168,7 +194,7 @@ impl Pool {
     fn check_admission(&self, id: &FunctionId, at: GroupKey) -> Result<(), ThrottleReason> {
         let nothing = Function::default();
         let function = self.functions.get(id).unwrap_or(&nothing);
-        let idle = function.groups.get(&at).and_then(|group| group.idle.last_key_value());
+        let idle = self.leasable(function, at);
         if idle.is_some_and(|(key, _)| key.provisioned) {
             return Ok(());
         }
@@ -194,32 +220,33 @@ impl Pool {
         now_ms: u64,
         ticket: Ticket,
         id: &FunctionId,
-        at: GroupKey,
+        waiter: Waiter,
         actions: &mut Vec<Action>,
     ) {
+        let idle = self.functions.get(id).and_then(|function| self.leasable(function, waiter.at));
         let function = match self.functions.get_mut(id) {
             Some(function) => function,
             None => self.functions.entry(id.clone()).or_default(),
         };
-        let idle = function.groups.get_mut(&at).and_then(|group| group.idle.pop_last());
         if !idle.is_some_and(|(key, _)| key.provisioned) {
             self.ledger.take(function);
         }
         match idle {
-            Some((key, slot)) => {
-                self.idle.remove(&key.rest);
+            Some((_, slot)) => {
+                self.forget_idle(slot);
                 self.lease(now_ms, slot, ticket, actions);
             }
             None => {
-                function.wait(ticket, at);
+                function.wait(ticket, waiter);
                 self.waiting += 1;
                 self.join_line(id);
             }
         }
     }
 
-    /// `slot` is ready and in no idle list.
+    /// `slot` is ready and in no idle list, and there is memory for it to be busy.
     fn lease(&mut self, now_ms: u64, slot: Slot, ticket: Ticket, actions: &mut Vec<Action>) {
+        self.charge_busy(slot, actions);
         let Some(environment) = self.environments.get_mut(&slot) else {
             debug_assert!(false, "idle lists name only known environments");
             return;
@@ -304,12 +331,13 @@ impl Pool {
                 group.idle.insert(IdleKey { provisioned: environment.provisioned, rest }, slot);
                 if !environment.provisioned {
                     self.idle.insert(rest, slot);
+                    self.budget.offer(environment.charge);
                 }
             }
         }
     }
 
-    fn rested(&mut self, now_ms: u64, slot: Slot, actions: &mut Vec<Action>) {
+    fn rested(&mut self, now_ms: u64, slot: Slot, memory_bytes: u64, actions: &mut Vec<Action>) {
         let due = self.environments.get(&slot).is_some_and(|environment| {
             environment.state == EnvironmentState::Ready
                 && now_ms.saturating_sub(environment.idle_since_ms) >= self.config.freeze_after_ms
@@ -317,6 +345,7 @@ impl Pool {
         if due {
             self.transition(slot, Transition::Freeze);
             actions.push(Action::Freeze { slot });
+            self.charge_idle(slot, memory_bytes, actions);
         }
     }
 
@@ -324,6 +353,7 @@ impl Pool {
         let Some(environment) = self.environments.get(&slot) else { return };
         let (at, id) = (environment.group(), environment.function.function.clone());
         let (ticket, state) = (environment.ticket, environment.state);
+        let waiter = Waiter { at, memory_bytes: environment.memory_bytes, since_ms: now_ms };
         if environment.provisioned && state.is_starting() {
             let failure = match remains {
                 Remains::FailedInit => ProvisionFailure::Init,
@@ -348,7 +378,7 @@ impl Pool {
             }
             Some(ticket) if remains == Remains::Undelivered => {
                 self.active += 1;
-                self.place(now_ms, ticket, &id, at, actions);
+                self.place(now_ms, ticket, &id, waiter, actions);
             }
             _ => {}
         }
@@ -401,45 +431,6 @@ impl Pool {
         }
     }
 
-    fn shutdown(&mut self, actions: &mut Vec<Action>) {
-        self.close(actions);
-        let free = self.environments.iter().filter(|(_, e)| e.ticket.is_none());
-        let free: Vec<Slot> = free.map(|(slot, _)| *slot).collect();
-        for slot in free {
-            self.stop(slot, actions);
-        }
-    }
-
-    fn stop_all(&mut self, actions: &mut Vec<Action>) {
-        self.close(actions);
-        let all: Vec<Slot> = self.environments.keys().copied().collect();
-        for slot in all {
-            self.stop(slot, actions);
-        }
-    }
-
-    pub(crate) fn is_closing(&self) -> bool {
-        self.closing
-    }
-
-    /// Nothing starts any more, and who waits is refused.
-    fn close(&mut self, actions: &mut Vec<Action>) {
-        self.closing = true;
-        self.line.clear();
-        self.provisioned.clear();
-        for function in self.functions.values_mut() {
-            function.in_line = false;
-            function.provisions.clear();
-            for (ticket, at) in std::mem::take(&mut function.waiting) {
-                function.stop_waiting(ticket, at);
-                self.ledger.give_back(function);
-                self.active -= 1;
-                self.waiting -= 1;
-                actions.push(Action::Refuse { ticket });
-            }
-        }
-    }
-
     fn stop(&mut self, slot: Slot, actions: &mut Vec<Action>) {
         self.forget_idle(slot);
         if self.transition(slot, Transition::Stop) {
@@ -455,7 +446,9 @@ impl Pool {
         if let Some(group) = function.and_then(|f| f.groups.get_mut(&environment.group())) {
             group.idle.remove(&key);
         }
-        self.idle.remove(&rest);
+        if self.idle.remove(&rest).is_some() {
+            self.budget.withdraw(environment.charge);
+        }
     }
 
     /// Functions long gone cost nothing.
@@ -483,6 +476,7 @@ impl Pool {
         }
         if dies {
             self.live -= 1;
+            self.budget.release(std::mem::take(&mut environment.charge));
         }
         if dies && environment.provisioned {
             if let Some(function) = self.functions.get_mut(&environment.function.function) {

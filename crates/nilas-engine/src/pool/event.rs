@@ -26,25 +26,31 @@ pub(crate) struct PoolConfig {
     pub(crate) freeze_after_ms: u64,
     /// Between a failed start of a provisioned environment and the next try.
     pub(crate) provision_retry_ms: u64,
+    /// Bytes of all environments together.
+    pub(crate) memory_bytes_max: u64,
+    /// How long an invocation waits for memory.
+    pub(crate) memory_wait_ms_max: u64,
 }
 
 /// What happened.
 #[derive(Debug, Clone)]
 pub(crate) enum Event {
-    /// Somebody wants this generation of this function run.
-    Invoke { ticket: Ticket, function: FunctionKey, generation: u64 },
+    /// Somebody wants this generation of this function run, in an environment that takes so much memory while it runs.
+    Invoke { ticket: Ticket, function: FunctionKey, generation: u64, memory_bytes: u64 },
     /// The sandbox exists; the runtime boots.
     SandboxStarted { slot: Slot },
     /// The runtime waits for its first event. If it was started for an invocation, it gets that one.
     Initialized { slot: Slot },
     /// The invocation is over and the environment is sound.
     Returned { slot: Slot, ticket: Ticket },
-    /// The environment's driver saw it idle for the freeze delay.
-    Rested { slot: Slot },
+    /// The environment's driver saw it idle for the freeze delay, and holding so much memory.
+    Rested { slot: Slot, memory_bytes: u64 },
     /// Nothing of the environment is left.
     Ended { slot: Slot, remains: Remains },
     /// Time has passed.
     Tick,
+    /// The machine is short of memory: idle environments that hold so much of it together are to end.
+    Relieve { bytes: u64 },
     /// Environments of older generations end, busy ones after their invocation.
     Retire { function: FunctionKey, older_than: u64 },
     /// Replaces whatever was set for the function.
@@ -74,11 +80,12 @@ pub(crate) struct Concurrency {
     pub(crate) provisioned: BTreeMap<Version, Wanted>,
 }
 
-/// So many environments of this generation of a version.
+/// So many environments of this generation of a version, each of so much memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) generation: u64,
     pub(crate) count: usize,
+    pub(crate) memory_bytes: u64,
 }
 
 /// What the driver has to do, in order.
@@ -107,6 +114,11 @@ pub(crate) enum Action {
     Stop {
         slot: Slot,
     },
+    /// The same, of an idle environment whose place or memory is needed.
+    Evict {
+        slot: Slot,
+        cause: Eviction,
+    },
     Throttle {
         ticket: Ticket,
         reason: ThrottleReason,
@@ -115,6 +127,21 @@ pub(crate) enum Action {
     Refuse {
         ticket: Ticket,
     },
+    /// The machine has less memory for environments than this one would take.
+    TooLarge {
+        ticket: Ticket,
+    },
+}
+
+/// Why an idle environment had to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Eviction {
+    /// There are as many environments as there may be.
+    Concurrency,
+    /// Others need the memory.
+    Budget,
+    /// The machine is short of memory.
+    Pressure,
 }
 
 /// The `Reason` of AWS's 429.

@@ -21,7 +21,7 @@ pub(super) struct IdleKey {
     pub(super) rest: u64,
 }
 
-/// Invariant: nobody waits while an environment is idle.
+/// Invariant: nobody waits while an environment is idle, but for memory.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     pub(super) idle: BTreeMap<IdleKey, Slot>,
@@ -47,8 +47,17 @@ pub(super) struct Provision {
 /// What is to be started next for a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
-    Waiter(Ticket, GroupKey),
-    Provision(GroupKey),
+    Waiter(Ticket, Waiter),
+    Provision(GroupKey, Wanted),
+}
+
+/// An invocation without an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Waiter {
+    pub(super) at: GroupKey,
+    /// Of the environment it needs.
+    pub(super) memory_bytes: u64,
+    pub(super) since_ms: u64,
 }
 
 #[derive(Debug, Default)]
@@ -57,12 +66,12 @@ pub(super) struct Function {
     pub(super) provisions: BTreeMap<Version, Provision>,
     pub(super) groups: BTreeMap<GroupKey, Group>,
     /// All that wait, of whatever version, oldest first.
-    pub(super) waiting: BTreeMap<Ticket, GroupKey>,
+    pub(super) waiting: BTreeMap<Ticket, Waiter>,
     /// Concurrency in use: its provisioned environments, and its invocations that have none of these.
     pub(super) used: usize,
     /// Environments that are Starting or Initializing.
     pub(super) starting: usize,
-    /// It is in the line of those that have something to start.
+    /// It is in the line of those that have something to start, or among those that wait for memory.
     pub(super) in_line: bool,
 }
 
@@ -105,9 +114,9 @@ impl Function {
         }
     }
 
-    pub(super) fn wait(&mut self, ticket: Ticket, at: GroupKey) {
-        self.groups.entry(at).or_default().waiting.insert(ticket);
-        self.waiting.insert(ticket, at);
+    pub(super) fn wait(&mut self, ticket: Ticket, waiter: Waiter) {
+        self.groups.entry(waiter.at).or_default().waiting.insert(ticket);
+        self.waiting.insert(ticket, waiter);
     }
 
     pub(super) fn stop_waiting(&mut self, ticket: Ticket, at: GroupKey) {
@@ -119,14 +128,15 @@ impl Function {
 
     /// Whoever waits comes before what is kept for later.
     pub(super) fn due(&self, now_ms: u64) -> Option<Due> {
-        if let Some((ticket, at)) = self.waiting.first_key_value() {
-            return Some(Due::Waiter(*ticket, *at));
+        if let Some((ticket, waiter)) = self.waiting.first_key_value() {
+            return Some(Due::Waiter(*ticket, *waiter));
         }
         let mut provisions = self.provisions.iter();
         let (version, provision) = provisions
             .find(|(_, provision)| provision.lacks() && provision.retry_at_ms <= now_ms)?;
-        let generation = provision.wanted.generation;
-        Some(Due::Provision(GroupKey { version: *version, generation }))
+        let wanted = provision.wanted;
+        let at = GroupKey { version: *version, generation: wanted.generation };
+        Some(Due::Provision(at, wanted))
     }
 
     /// Whether an environment that starts in this group serves its one invocation only: a late caller still holds an

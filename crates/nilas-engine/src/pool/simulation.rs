@@ -1,5 +1,6 @@
 //! Drives the pool with a seed: callers of several functions, slow and failing starts, deaths at any moment, answers
-//! that come late or twice, changes of settings, clocks that jump, all environments lost at once, shutdown.
+//! that come late or twice, changes of settings, clocks that jump, memory that others need, all environments lost at
+//! once, shutdown.
 //! After every step what the pool holds is compared with what a driver would hold.
 //!
 //! One seed is one run, on every machine: `cargo xtask sim SEED [STEPS]` replays it with a trace.
@@ -13,12 +14,18 @@ use std::collections::BTreeMap;
 use nilas_model::{AccountId, FunctionId, FunctionName, Region, Version};
 
 use self::check::Usage;
-use self::driver::Driver;
+use self::driver::{Driver, Evicted};
 use super::core::Pool;
 use super::event::{Action, Concurrency, Event, PoolConfig, Remains, Slot, Ticket, Wanted};
 
 const FUNCTIONS: usize = 4;
 const VERSIONS: [Version; 2] = [Version::Latest, Version::Published(1)];
+/// Memory of an environment of each function; not all of them fit at once.
+const MEMORY_BYTES: [u64; FUNCTIONS] = [10, 20, 35, 8];
+/// Most of what a frozen one holds.
+const HELD_BYTES_MAX: usize = 25;
+/// What provisions together may take, which leaves room for the largest.
+const PROVISIONED_BYTES_MAX: u64 = 60;
 /// Part of the concurrency that no setting takes, as the API's 100.
 const UNRESERVED_MIN: usize = 2;
 
@@ -74,6 +81,8 @@ struct Simulation<'a> {
     closing: bool,
     /// After the last step.
     usage: Usage,
+    /// Of that step.
+    evicted: Vec<Evicted>,
     /// Answers that were given once, to be given again.
     answered: Vec<(Slot, Ticket)>,
     trace: Trace<'a>,
@@ -89,6 +98,8 @@ fn config() -> PoolConfig {
         age_ms_max: 5_000,
         freeze_after_ms: 5,
         provision_retry_ms: 400,
+        memory_bytes_max: 100,
+        memory_wait_ms_max: 500,
     }
 }
 
@@ -121,6 +132,7 @@ impl<'a> Simulation<'a> {
             tickets: 0,
             closing: false,
             usage: Usage::default(),
+            evicted: Vec::new(),
             answered: Vec::new(),
             trace,
         }
@@ -129,7 +141,12 @@ impl<'a> Simulation<'a> {
     fn step(&mut self, event: Event) {
         let shown = self.trace.is_some().then(|| trace::event(&event));
         let configured = matches!(event, Event::Configure { .. });
-        self.driver.forecast(&event);
+        self.driver.forecast(self.now_ms, &event);
+        self.evicted.clear();
+        let relieve = match &event {
+            Event::Relieve { bytes } => *bytes,
+            _ => 0,
+        };
         if let (Some(trace), Some(shown)) = (&mut self.trace, shown) {
             trace(&format!("{:>8} ms  {shown}", self.now_ms));
         }
@@ -142,7 +159,7 @@ impl<'a> Simulation<'a> {
         for action in actions {
             self.perform(action);
         }
-        self.check(configured);
+        self.check(configured, relieve);
     }
 
     fn perform(&mut self, action: Action) {
@@ -151,6 +168,13 @@ impl<'a> Simulation<'a> {
         }
         if matches!(action, Action::Refuse { .. }) {
             assert!(self.closing, "refused without a reason");
+        }
+        if let Action::TooLarge { ticket } = action {
+            let asked = self.driver.open[&ticket].memory_bytes;
+            assert!(asked > self.config.memory_bytes_max, "said to be too large");
+        }
+        if let Action::Evict { slot, cause } = action {
+            self.evicted.push(self.driver.evicted(slot, cause));
         }
         self.driver.perform(action, &self.settings);
     }
@@ -163,7 +187,8 @@ impl<'a> Simulation<'a> {
             57..72 => self.answer(),
             72..78 => {
                 let slot = self.dice.pick(self.driver.alive.keys().copied());
-                self.send(slot.map(|slot| Event::Rested { slot }));
+                let memory_bytes = self.dice.below(HELD_BYTES_MAX) as u64;
+                self.send(slot.map(|slot| Event::Rested { slot, memory_bytes }));
             }
             78..82 => self.die(),
             82..86 => self.finish_stopping(),
@@ -176,7 +201,10 @@ impl<'a> Simulation<'a> {
                 self.step(Event::Tick);
             }
             _ if self.dice.one_in(4) => self.lose_everything(),
-            _ => {}
+            _ => {
+                let bytes = self.dice.below(60) as u64;
+                self.step(Event::Relieve { bytes });
+            }
         }
     }
 
@@ -196,7 +224,11 @@ impl<'a> Simulation<'a> {
         let generation = self.generations[&(number, version)].saturating_sub(late);
         let ticket = Ticket(self.tickets);
         let function = self.functions[number].key(version);
-        self.step(Event::Invoke { ticket, function, generation });
+        // A function that was set to more than the machine has.
+        let beyond = self.dice.one_in(50);
+        let memory_bytes =
+            if beyond { self.config.memory_bytes_max + 1 } else { MEMORY_BYTES[number] };
+        self.step(Event::Invoke { ticket, function, generation, memory_bytes });
     }
 
     /// The next step of one that starts; sometimes its end.
@@ -271,17 +303,29 @@ impl<'a> Simulation<'a> {
         let free = self.config.concurrency_max - UNRESERVED_MIN - taken;
         let reserved = (!self.dice.one_in(3)).then(|| self.dice.below(free.min(6) + 1));
         let mut left = reserved.unwrap_or(free.min(4));
+        let memory_bytes = MEMORY_BYTES[number];
+        let mut memory_left = self.memory_not_provisioned(number);
         let mut provisioned = BTreeMap::new();
         for version in VERSIONS {
             let count = self.dice.below(left + 1);
-            if count > 0 && self.dice.one_in(2) {
+            let takes = memory_bytes * count as u64;
+            if count > 0 && takes <= memory_left && self.dice.one_in(2) {
                 left -= count;
+                memory_left -= takes;
                 let generation = self.generations[&(number, version)];
-                provisioned.insert(version, Wanted { generation, count });
+                provisioned.insert(version, Wanted { generation, count, memory_bytes });
             }
         }
         self.settings[number] = Concurrency { reserved, provisioned };
         self.announce(number);
+    }
+
+    /// What the provisions of functions other than this one leave for its own.
+    fn memory_not_provisioned(&self, number: usize) -> u64 {
+        let settings = self.settings.iter().enumerate().filter(|(other, _)| *other != number);
+        let wanted = settings.flat_map(|(_, settings)| settings.provisioned.values());
+        let taken: u64 = wanted.map(|wanted| wanted.memory_bytes * wanted.count as u64).sum();
+        PROVISIONED_BYTES_MAX - taken
     }
 
     /// What was said before, late or twice.
@@ -293,7 +337,7 @@ impl<'a> Simulation<'a> {
                 let answered = self.dice.pick(self.answered.iter().copied());
                 answered.map(|(slot, ticket)| Event::Returned { slot, ticket })
             }
-            1 => Some(Event::Rested { slot: old }),
+            1 => Some(Event::Rested { slot: old, memory_bytes: 1 }),
             2 if !self.driver.starting.contains(&old) => Some(Event::SandboxStarted { slot: old }),
             3 if !self.driver.is_booting(old) => Some(Event::Initialized { slot: old }),
             4 if gone => Some(Event::Ended { slot: old, remains: Remains::Undelivered }),

@@ -4,8 +4,8 @@ use nilas_model::{AccountId, FunctionId, FunctionKey, FunctionName, Region, Vers
 
 use super::core::Pool;
 use super::event::{
-    Action, Concurrency, Event, PoolConfig, ProvisionFailure, Remains, Slot, ThrottleReason,
-    Ticket, Wanted,
+    Action, Concurrency, Event, Eviction, PoolConfig, ProvisionFailure, Remains, Slot,
+    ThrottleReason, Ticket, Wanted,
 };
 use super::simulation::simulate;
 
@@ -38,6 +38,8 @@ fn config() -> PoolConfig {
         age_ms_max: 5_000,
         freeze_after_ms: 5,
         provision_retry_ms: 1_000,
+        memory_bytes_max: 1_000,
+        memory_wait_ms_max: 2_000,
     }
 }
 
@@ -64,7 +66,7 @@ fn last_actions(events: Vec<(u64, Event)>) -> Vec<Action> {
 }
 
 fn invoke(ticket: u64) -> Event {
-    Event::Invoke { ticket: Ticket(ticket), function: function(0), generation: 1 }
+    Event::Invoke { ticket: Ticket(ticket), function: function(0), generation: 1, memory_bytes: 10 }
 }
 
 fn returned(slot: u64, ticket: u64) -> Event {
@@ -93,9 +95,9 @@ fn freezes_only_after_the_delay_and_thaws_on_lease() {
     let mut events = vec![(0, invoke(1))];
     events.extend(warm(0));
     events.push((5, returned(0, 1)));
-    events.push((9, Event::Rested { slot: Slot(0) }));
+    events.push((9, Event::Rested { slot: Slot(0), memory_bytes: 2 }));
     assert_eq!(last_actions(events.clone()), []);
-    events.push((10, Event::Rested { slot: Slot(0) }));
+    events.push((10, Event::Rested { slot: Slot(0), memory_bytes: 2 }));
     assert_eq!(last_actions(events.clone()), [Action::Freeze { slot: Slot(0) }]);
     events.push((11, invoke(2)));
     let dispatch = Action::Dispatch { slot: Slot(0), ticket: Ticket(2), thaw: true };
@@ -149,7 +151,8 @@ fn pool_after(config: PoolConfig, events: Vec<Event>) -> Pool {
 }
 
 fn invoke_of(function: usize, ticket: u64) -> Event {
-    Event::Invoke { ticket: Ticket(ticket), function: self::function(function), generation: 1 }
+    let function = self::function(function);
+    Event::Invoke { ticket: Ticket(ticket), function, generation: 1, memory_bytes: 10 }
 }
 
 fn reserve(function: usize, count: usize) -> Event {
@@ -158,7 +161,7 @@ fn reserve(function: usize, count: usize) -> Event {
 }
 
 fn provision(count: usize, generation: u64) -> Event {
-    let wanted = Wanted { generation, count };
+    let wanted = Wanted { generation, count, memory_bytes: 10 };
     let provisioned = [(Version::Latest, wanted)].into();
     Event::Configure { function: id(0), concurrency: Concurrency { reserved: None, provisioned } }
 }
@@ -302,4 +305,99 @@ fn a_new_generation_replaces_what_is_provisioned() {
     assert_eq!(pool.step(0, provision(1, 2)), [stop, start]);
     let nothing = Event::Configure { function: id(0), concurrency: Concurrency::default() };
     assert_eq!(pool.step(0, nothing), [Action::Stop { slot: Slot(1) }]);
+}
+
+/// A pool with so much memory and two frozen environments, of functions 0 and 1, that hold 30 and 45.
+fn with_two_frozen(memory_bytes_max: u64) -> Pool {
+    let mut pool = Pool::new(PoolConfig { memory_bytes_max, ..config() });
+    for number in 0..2 {
+        pool.step(0, needs(number as u64, number, 60));
+        for (now_ms, event) in warm(number as u64) {
+            pool.step(now_ms, event);
+        }
+        pool.step(number as u64, returned(number as u64, number as u64));
+        let slot = Slot(number as u64);
+        let memory_bytes = [30, 45][number];
+        let frozen = pool.step(100, Event::Rested { slot, memory_bytes });
+        assert_eq!(frozen, [Action::Freeze { slot }]);
+    }
+    pool
+}
+
+/// An invocation that needs so much memory.
+fn needs(ticket: u64, function: usize, memory_bytes: u64) -> Event {
+    let function = self::function(function);
+    Event::Invoke { ticket: Ticket(ticket), function, generation: 1, memory_bytes }
+}
+
+fn evict(slot: u64, cause: Eviction) -> Action {
+    Action::Evict { slot: Slot(slot), cause }
+}
+
+#[test]
+fn a_frozen_environment_costs_what_it_holds_and_a_busy_one_its_size() {
+    let mut pool = with_two_frozen(140);
+    assert_eq!(pool.charged(), 75);
+    let start = Action::Start { slot: Slot(2), ticket: Ticket(9) };
+    assert_eq!(pool.step(200, needs(9, 2, 60)), [start]);
+    assert_eq!(pool.charged(), 135);
+}
+
+#[test]
+fn the_longest_idle_makes_room_for_a_start_and_for_a_lease() {
+    let mut pool = with_two_frozen(119);
+    let start = Action::Start { slot: Slot(2), ticket: Ticket(9) };
+    assert_eq!(pool.step(200, needs(9, 2, 60)), [evict(0, Eviction::Budget), start]);
+
+    let mut pool = with_two_frozen(100);
+    let lease = Action::Dispatch { slot: Slot(0), ticket: Ticket(9), thaw: true };
+    assert_eq!(pool.step(200, needs(9, 0, 60)), [evict(1, Eviction::Budget), lease]);
+}
+
+#[test]
+fn who_does_not_fit_waits_until_memory_is_free_or_its_time_is_up() {
+    let mut pool = with_two_frozen(110);
+    pool.step(200, needs(8, 2, 60));
+    assert_eq!(pool.step(300, needs(9, 1, 60)), [], "it fits only if nobody else is busy");
+    let lease = Action::Dispatch { slot: Slot(1), ticket: Ticket(9), thaw: true };
+    let ended = Event::Ended { slot: Slot(2), remains: Remains::Nothing };
+    assert_eq!(pool.step(400, ended), [lease]);
+
+    let mut pool = with_two_frozen(110);
+    pool.step(200, needs(8, 2, 60));
+    assert_eq!(pool.step(300, needs(9, 3, 90)), []);
+    let reason = ThrottleReason::ConcurrentInvocationLimitExceeded;
+    let throttle = Action::Throttle { ticket: Ticket(9), reason };
+    assert!(!pool.step(2_299, Event::Tick).contains(&throttle));
+    assert_eq!(pool.step(2_300, Event::Tick), [throttle]);
+    assert_eq!(pool.active(), 1);
+}
+
+#[test]
+fn what_never_fits_is_said_at_once() {
+    let mut pool = with_two_frozen(100);
+    assert_eq!(pool.step(200, needs(9, 2, 101)), [Action::TooLarge { ticket: Ticket(9) }]);
+}
+
+#[test]
+fn one_that_holds_too_much_goes_itself() {
+    let mut pool = Pool::new(PoolConfig { memory_bytes_max: 100, ..config() });
+    pool.step(0, needs(0, 0, 60));
+    for (now_ms, event) in warm(0) {
+        pool.step(now_ms, event);
+    }
+    pool.step(0, returned(0, 0));
+    let rested = Event::Rested { slot: Slot(0), memory_bytes: 101 };
+    let freeze = Action::Freeze { slot: Slot(0) };
+    assert_eq!(pool.step(100, rested), [freeze, evict(0, Eviction::Budget)]);
+    assert_eq!(pool.charged(), 0);
+}
+
+#[test]
+fn a_machine_short_of_memory_has_back_what_it_asks_for() {
+    let mut pool = with_two_frozen(200);
+    let one = pool.step(200, Event::Relieve { bytes: 30 });
+    assert_eq!(one, [evict(0, Eviction::Pressure)]);
+    let rest = pool.step(200, Event::Relieve { bytes: 1_000 });
+    assert_eq!(rest, [evict(1, Eviction::Pressure)]);
 }

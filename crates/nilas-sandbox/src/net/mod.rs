@@ -159,6 +159,15 @@ impl HostNetwork {
         })
     }
 
+    /// Loopback only, as it was asked for.
+    pub fn none(config: &NetConfig) -> Self {
+        Self {
+            mode: Mode::Closed { reason: "it was not asked for".to_owned(), remedy: None },
+            nameservers: config.nameservers.clone(),
+            closed_ports: config.closed_ports.clone(),
+        }
+    }
+
     /// Connects the network namespace of `pid`, a live child with a user namespace of its own.
     ///
     /// With `pasta` this returns while the network is still being made; `wait_ready` waits for it.

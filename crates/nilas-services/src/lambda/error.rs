@@ -158,9 +158,16 @@ impl LambdaError {
     }
 }
 
-/// For an invocation that never reached the function.
+/// Why an invocation that was admitted never reached its function.
 fn invoke_fault(err: &InvokeError) -> Fault {
     match err {
+        InvokeError::TooLarge { memory_mib } => Fault::user(
+            "InvalidParameterValueException",
+            400,
+            format!(
+                "The function's memory size of {memory_mib} MB is more than this server has for functions. Lower MemorySize, or raise limits.memory_mib or limits.memory_overcommit."
+            ),
+        ),
         InvokeError::ShuttingDown => {
             Fault::service("ServiceException", 503, "The server is shutting down.")
         }

@@ -1,5 +1,7 @@
 //! `nilas doctor`: what this machine offers to functions, what is missing, what that costs and what mends it.
 
+mod zygotes;
+
 use std::borrow::Cow;
 use std::fs;
 use std::net::TcpListener;
@@ -24,6 +26,9 @@ pub(crate) fn run(cx: &Context) -> Result<ExitCode, Failure> {
     findings.push(data_dir_finding(&cx.config.data_dir));
     findings.push(port_finding(cx));
     let can_run = nilas_sandbox::can_run(&findings) && !runtimes.is_empty();
+    if can_run {
+        findings.push(zygotes::finding(&runtimes, cx.config.zygotes));
+    }
     if cx.output.json {
         let report = json!({
             "functions_can_run": can_run,

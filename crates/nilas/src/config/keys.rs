@@ -95,6 +95,18 @@ pub(crate) static SHUTDOWN_MS: Key = Key {
     takes: MILLISECONDS,
     default: |_| "10000".to_owned(),
 };
+pub(crate) static MEMORY_MIB: Key = Key {
+    name: "limits.memory_mib",
+    env: &env_vars::NILAS_MEMORY_MIB,
+    takes: "a number of MiB for all environments together, or auto: what the machine has, less a tenth or 512",
+    default: |_| "auto".to_owned(),
+};
+pub(crate) static MEMORY_OVERCOMMIT: Key = Key {
+    name: "limits.memory_overcommit",
+    env: &env_vars::NILAS_MEMORY_OVERCOMMIT,
+    takes: "how many times that memory the memory sizes of busy environments may be together, from 1 to 100, such as 1.5",
+    default: |_| (limits::MEMORY_OVERCOMMIT_PERCENT_DEFAULT / 100).to_string(),
+};
 pub(crate) static NETWORK_OUTBOUND: Key = Key {
     name: "network.outbound",
     env: &env_vars::NILAS_NETWORK_OUTBOUND,
@@ -128,6 +140,8 @@ pub(crate) static ALL: &[&Key] = &[
     &FREEZE_AFTER_MS,
     &INIT_MS,
     &SHUTDOWN_MS,
+    &MEMORY_MIB,
+    &MEMORY_OVERCOMMIT,
     &NETWORK_OUTBOUND,
     &ZYGOTES,
     &ROLES_ADMINISTER,

@@ -14,7 +14,8 @@ use crate::failure::Failure;
 
 pub(crate) use keys::{
     ACCOUNT, AGE_MS, CONCURRENCY, DATA_DIR, FREEZE_AFTER_MS, Host, IDLE_MS, INIT_MS, Key, LISTEN,
-    LOG, NETWORK_OUTBOUND, REGION, ROLES_ADMINISTER, SHUTDOWN_MS, USER, ZYGOTES,
+    LOG, MEMORY_MIB, MEMORY_OVERCOMMIT, NETWORK_OUTBOUND, REGION, ROLES_ADMINISTER, SHUTDOWN_MS,
+    USER, ZYGOTES,
 };
 pub(crate) use layers::{Flags, Setting, Source};
 
@@ -46,6 +47,16 @@ pub(crate) struct Limits {
     pub(crate) freeze_after_ms: u64,
     pub(crate) init_ms: u64,
     pub(crate) shutdown: Duration,
+    pub(crate) memory: MemoryBudget,
+    pub(crate) memory_overcommit_percent: u32,
+}
+
+/// Memory of all environments together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MemoryBudget {
+    /// What the machine has, less what everything else needs.
+    Auto,
+    Mib(u64),
 }
 
 /// The server's own log.
@@ -113,6 +124,8 @@ pub(crate) fn load(flags: &Flags, host: &Host) -> Result<Config, ConfigError> {
         freeze_after_ms: values.parsed(&FREEZE_AFTER_MS)?,
         init_ms: values.parsed(&INIT_MS)?,
         shutdown: Duration::from_millis(values.parsed(&SHUTDOWN_MS)?),
+        memory: values.with(&MEMORY_MIB, MemoryBudget::parse)?,
+        memory_overcommit_percent: values.with(&MEMORY_OVERCOMMIT, parse_percent)?,
     };
     Ok(Config {
         listen: values.parsed(&LISTEN)?,
@@ -146,6 +159,25 @@ impl Config {
             std::net::IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
         };
         format!("http://{}", SocketAddr::new(ip, self.listen.port()))
+    }
+}
+
+impl MemoryBudget {
+    fn parse(text: &str) -> Option<Self> {
+        if text == "auto" {
+            return Some(Self::Auto);
+        }
+        let mib = text.parse().ok().filter(|mib| (1..=u64::from(u32::MAX)).contains(mib))?;
+        Some(Self::Mib(mib))
+    }
+
+    /// On a machine that has so much. Less than half is never left for others: a small machine is there for functions.
+    pub(crate) fn bytes(self, total_bytes: u64) -> u64 {
+        const MIB: u64 = 1_048_576;
+        match self {
+            Self::Auto => total_bytes - (total_bytes / 10).max(512 * MIB).min(total_bytes / 2),
+            Self::Mib(mib) => mib * MIB,
+        }
     }
 }
 
@@ -204,6 +236,16 @@ fn parse_switch(text: &str) -> Option<bool> {
         "off" | "false" => Some(false),
         _ => None,
     }
+}
+
+/// A factor from 1 to 100 with at most two decimals, in hundredths.
+fn parse_percent(text: &str) -> Option<u32> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    let whole: u32 = whole.parse().ok().filter(|whole| *whole <= 100)?;
+    let digits = decimals.chars().all(|digit| digit.is_ascii_digit()) && decimals.len() <= 2;
+    let hundredths: u32 =
+        format!("{decimals:0<2}").parse().ok().filter(|_| digits && !decimals.is_empty())?;
+    Some(whole * 100 + hundredths).filter(|percent| (100..=10_000).contains(percent))
 }
 
 fn runtime_override(setting: &Setting) -> Option<(String, PathBuf)> {
@@ -353,6 +395,30 @@ mod tests {
         );
         assert_eq!(parsed("xml"), None);
         assert_eq!(parsed("json,loud"), None);
+    }
+
+    #[test]
+    fn the_memory_of_the_machine_is_shared_with_everything_else() {
+        const GIB: u64 = 1 << 30;
+        assert_eq!(MemoryBudget::parse("auto"), Some(MemoryBudget::Auto));
+        assert_eq!(MemoryBudget::Auto.bytes(20 * GIB), 18 * GIB);
+        assert_eq!(MemoryBudget::Auto.bytes(2 * GIB), 2 * GIB - (1 << 29));
+        assert_eq!(MemoryBudget::Auto.bytes(1 << 29), 1 << 28);
+        assert_eq!(MemoryBudget::parse("2048").map(|budget| budget.bytes(0)), Some(2 * GIB));
+        assert_eq!(MemoryBudget::parse("0"), None);
+        assert_eq!(MemoryBudget::parse("2 GiB"), None);
+    }
+
+    #[test]
+    fn overcommitment_is_a_factor() {
+        for (text, percent) in
+            [("1", 100), ("4", 400), ("1.5", 150), ("2.25", 225), ("100", 10_000)]
+        {
+            assert_eq!(parse_percent(text), Some(percent), "{text}");
+        }
+        for text in ["0", "0.99", "100.01", "-1", "1.", "1.125", "1e2", "many"] {
+            assert_eq!(parse_percent(text), None, "{text}");
+        }
     }
 
     #[test]

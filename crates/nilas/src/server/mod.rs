@@ -3,6 +3,7 @@
 mod adapters;
 mod data_dir;
 mod listen;
+mod pressure;
 mod runtimes;
 mod signals;
 mod start;

@@ -26,7 +26,7 @@ use crate::server::adapters::{AllServices, StoreLogSink};
 use crate::server::listen::listen;
 use crate::server::runtimes::{ChildSearch, runtimes_config, search_paths};
 use crate::server::signals::Signals;
-use crate::server::{data_dir, user};
+use crate::server::{data_dir, pressure, user};
 
 /// Time for the last answers to reach their clients, after the last invocation has ended.
 const ANSWERS_MAX: Duration = Duration::from_secs(2);
@@ -50,7 +50,9 @@ pub(crate) fn serve(cx: &Context) -> Result<ExitCode, Failure> {
     let lock = data_dir::prepare(&config.data_dir, owner)?;
     let listener = listen(config.listen)?;
     // Before the privileges go, for the spawner keeps them, and before any thread.
-    let sandbox = LinuxSandbox::launch(&sandbox_config(config)).map_err(no_sandbox)?;
+    let memory_bytes = memory_bytes(config)?;
+    let sandbox =
+        LinuxSandbox::launch(&sandbox_config(config, memory_bytes)).map_err(no_sandbox)?;
     let sandbox = Arc::new(sandbox);
     let mut runtimes = RuntimeCatalog::new(runtimes_config(config), search_paths(&cx.env));
     if let Some(user) = owner {
@@ -94,7 +96,7 @@ async fn run(
     let store_config = StoreConfig { clock: Arc::clone(&clock), ..StoreConfig::default() };
     let store = Store::open_locked(lock, store_config).map_err(step("open the store"))?;
     let engine = Engine::new(
-        engine_config(config),
+        engine_config(config)?,
         sandbox.clone(),
         Arc::new(StoreLogSink(store.logs())),
         identity.clone(),
@@ -119,6 +121,7 @@ async fn run(
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let address = listener.local_addr()?;
     let serving = tokio::spawn(async move { edge.serve(listener, origin, stopping).await });
+    tokio::spawn(pressure::watch(engine.clone()));
     announce(cx, address, origin);
     // Waits for the network, which is still being made.
     tokio::task::spawn_blocking(move || tell_lacks(&sandbox.capabilities()));
@@ -179,8 +182,16 @@ fn origin_of(listen: SocketAddr) -> Origin {
     if listen.ip().is_loopback() { Origin::Loopback } else { Origin::Network }
 }
 
-fn engine_config(config: &Config) -> EngineConfig {
-    EngineConfig {
+/// Of all environments together.
+fn memory_bytes(config: &Config) -> Result<u64, Failure> {
+    let total = nilas_sandbox::memory_bytes_total().map_err(step("find out about memory"))?;
+    Ok(config.limits.memory.bytes(total))
+}
+
+fn engine_config(config: &Config) -> Result<EngineConfig, Failure> {
+    Ok(EngineConfig {
+        memory_bytes_max: memory_bytes(config)?,
+        memory_overcommit_percent: config.limits.memory_overcommit_percent,
         account_concurrency: config.limits.concurrency,
         idle_ms_max: config.limits.idle_ms,
         age_ms_max: config.limits.age_ms,
@@ -190,7 +201,7 @@ fn engine_config(config: &Config) -> EngineConfig {
         outbound: outbound(config),
         zygotes: config.zygotes,
         ..EngineConfig::default()
-    }
+    })
 }
 
 fn outbound(config: &Config) -> Outbound {
@@ -219,11 +230,12 @@ fn edge_config(config: &Config) -> EdgeConfig {
     EdgeConfig { account: config.account.clone(), all_environments_connections_max, ..default }
 }
 
-fn sandbox_config(config: &Config) -> SandboxConfig {
+fn sandbox_config(config: &Config, memory_bytes: u64) -> SandboxConfig {
     let lock = Some(config.data_dir.join("spawner.lock"));
     SandboxConfig {
         lock,
         shells: Some(outbound(config)),
+        memory_bytes_max: Some(memory_bytes),
         ..SandboxConfig::for_data_dir(&config.data_dir)
     }
 }

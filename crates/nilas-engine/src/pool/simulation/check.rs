@@ -1,8 +1,8 @@
 //! What holds after every step.
 
 use super::driver::Kind;
-use super::{FUNCTIONS, Simulation, Ticket};
-use crate::pool::event::ThrottleReason;
+use super::{FUNCTIONS, MEMORY_BYTES, Simulation, Slot, Ticket};
+use crate::pool::event::{Eviction, ThrottleReason};
 use crate::pool::state::EnvironmentState;
 
 /// Concurrency in use, by function, as the driver sees it.
@@ -13,8 +13,8 @@ impl Simulation<'_> {
     pub(super) fn usage(&self) -> Usage {
         let driver = &self.driver;
         let mut usage = [0; FUNCTIONS];
-        for kind in driver.open.values() {
-            usage[kind.function] += 1;
+        for open in driver.open.values() {
+            usage[open.kind.function] += 1;
         }
         for (slot, alive) in driver.alive.iter().filter(|(_, alive)| alive.provisioned) {
             // With the invocation that is on it, it takes one and not two, and none once it is about to end.
@@ -24,8 +24,8 @@ impl Simulation<'_> {
         usage
     }
 
-    /// `configured`: settings changed with the step.
-    pub(super) fn check(&mut self, configured: bool) {
+    /// `configured`: settings changed with the step. `relieve`: it was to free so much memory.
+    pub(super) fn check(&mut self, configured: bool, relieve: u64) {
         let usage = self.usage();
         let before = std::mem::replace(&mut self.usage, usage);
         let used: usize = self.usage.iter().sum();
@@ -36,6 +36,7 @@ impl Simulation<'_> {
             self.check_reservations(&before);
         }
         self.check_environments();
+        self.check_memory(relieve);
         self.check_waiters();
     }
 
@@ -80,28 +81,63 @@ impl Simulation<'_> {
         }
     }
 
-    /// Nobody waits beside an idle environment, and nobody waits for a start that could be made.
+    /// Never more than there is; who was idle longest goes first, as many as have to.
+    fn check_memory(&self, relieve: u64) {
+        let charged: u64 = self.driver.live().map(|(_, alive)| alive.charge).sum();
+        assert_eq!(self.pool.charged(), charged, "memory was lost or kept");
+        assert!(charged <= self.config.memory_bytes_max, "more memory than there is");
+        let idle = self.driver.idle().filter(|(_, alive)| !alive.provisioned);
+        let longest = idle.map(|(_, alive)| alive.returned).min();
+        for evicted in &self.evicted {
+            let before = longest.is_none_or(|longest| evicted.returned < longest);
+            assert!(before, "another was idle longer");
+        }
+        let pressed = self.evicted.iter().filter(|evicted| evicted.cause == Eviction::Pressure);
+        let relieved: u64 = pressed.map(|evicted| evicted.charge).sum();
+        assert!(relieved >= relieve || longest.is_none(), "idle environments were kept");
+    }
+
+    /// Whether an environment of the function could be made or leased, if all were evicted that can be.
+    fn has_memory(&self, function: usize, idle: Option<Slot>) -> bool {
+        let driver = &self.driver;
+        let evictable = |slot: Slot| {
+            Some(slot) != idle
+                && driver.idle().any(|(other, alive)| other == slot && !alive.provisioned)
+        };
+        let stays = driver.live().filter(|(slot, _)| Some(*slot) != idle && !evictable(*slot));
+        let stays: u64 = stays.map(|(_, alive)| alive.charge).sum();
+        let charge = idle.map_or(0, |slot| driver.alive[&slot].charge);
+        stays + charge.max(MEMORY_BYTES[function]) <= self.config.memory_bytes_max
+    }
+
+    /// Nobody waits beside an idle environment, and nobody waits for a start that could be made, unless it is for
+    /// memory. Those of one function wait for it one behind the other.
     fn check_waiters(&self) {
         let driver = &self.driver;
         let mut booting = [0; FUNCTIONS];
-        let mut idle: Vec<Kind> = Vec::new();
-        for (slot, alive) in driver.live() {
-            if driver.is_booting(slot) {
-                booting[alive.kind.function] += 1;
-            } else if !driver.bound.contains_key(&slot) {
-                idle.push(alive.kind);
-            }
+        for (_, alive) in driver.live().filter(|(slot, _)| driver.is_booting(*slot)) {
+            booting[alive.kind.function] += 1;
         }
+        let idle = |kind: Kind| {
+            let mut idle: Vec<_> = driver.idle().filter(|(_, alive)| alive.kind == kind).collect();
+            idle.sort_by_key(|(_, alive)| (alive.provisioned, alive.returned));
+            idle.last().map(|(slot, alive)| (*slot, alive.provisioned))
+        };
         let free = self.config.starts_max - booting.iter().sum::<usize>();
+        let mut hungry = [false; FUNCTIONS];
         for (ticket, kind) in driver.waiting() {
-            assert!(!idle.contains(&kind), "{ticket:?} waits beside an idle environment");
-            assert!(booting[kind.function] >= free, "{ticket:?} waits though it could start");
+            let idle = idle(kind);
+            assert!(!idle.is_some_and(|(_, provisioned)| provisioned), "{ticket:?} needs nothing");
+            hungry[kind.function] |= !self.has_memory(kind.function, idle.map(|(slot, _)| slot));
+            if !hungry[kind.function] {
+                assert!(booting[kind.function] >= free, "{ticket:?} waits though it could start");
+            }
         }
     }
 
     /// Every throttle has its reason.
     pub(super) fn check_throttle(&self, ticket: Ticket, reason: ThrottleReason) {
-        let number = self.driver.open[&ticket].function;
+        let number = self.driver.open[&ticket].kind.function;
         let settings = &self.settings[number];
         // The throttled invocation itself is still open.
         let mut usage = self.usage();
@@ -117,7 +153,9 @@ impl Simulation<'_> {
             ThrottleReason::ConcurrentInvocationLimitExceeded => {
                 let full = settings.reserved.is_none() && shared >= max - reserved;
                 let all = usage.iter().sum::<usize>() >= max;
-                full || all || waiting >= self.config.waiters_max
+                let since_ms = self.driver.open[&ticket].since_ms;
+                let waited = self.now_ms - since_ms >= self.config.memory_wait_ms_max;
+                full || all || waited || waiting >= self.config.waiters_max
             }
             ThrottleReason::ReservedFunctionConcurrentInvocationLimitExceeded => {
                 settings.reserved.is_some_and(|most| usage[number] >= most)

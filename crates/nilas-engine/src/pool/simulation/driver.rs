@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use nilas_model::{FunctionKey, Version};
 
 use super::{Action, Concurrency, Event, Remains, Slot, Ticket, number};
+use crate::pool::event::Eviction;
 
 /// One generation of a version of a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,6 +13,22 @@ pub(super) struct Kind {
     pub(super) function: usize,
     pub(super) version: Version,
     pub(super) generation: u64,
+}
+
+/// An invocation that is neither answered nor refused.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Open {
+    pub(super) kind: Kind,
+    pub(super) memory_bytes: u64,
+    pub(super) since_ms: u64,
+}
+
+/// What was evicted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Evicted {
+    pub(super) cause: Eviction,
+    pub(super) charge: u64,
+    pub(super) returned: u64,
 }
 
 impl Kind {
@@ -24,12 +41,16 @@ impl Kind {
 pub(super) struct Alive {
     pub(super) kind: Kind,
     pub(super) provisioned: bool,
+    /// Of the machine's memory.
+    pub(super) charge: u64,
+    /// Grows with each that becomes idle.
+    pub(super) returned: u64,
 }
 
 #[derive(Default)]
 pub(super) struct Driver {
     /// Admitted or asked for, and neither answered nor refused.
-    pub(super) open: BTreeMap<Ticket, Kind>,
+    pub(super) open: BTreeMap<Ticket, Open>,
     /// Invocations handed to an environment.
     pub(super) bound: BTreeMap<Slot, Ticket>,
     pub(super) starting: BTreeSet<Slot>,
@@ -38,6 +59,9 @@ pub(super) struct Driver {
     pub(super) frozen: BTreeSet<Slot>,
     pub(super) stopping: BTreeSet<Slot>,
     pub(super) slots_seen: usize,
+    returns: u64,
+    /// What the one that is asked to be frozen holds.
+    held_bytes: u64,
 }
 
 impl Driver {
@@ -54,7 +78,20 @@ impl Driver {
     /// Invocations that have no environment.
     pub(super) fn waiting(&self) -> impl Iterator<Item = (Ticket, Kind)> {
         let waiting = self.open.iter().filter(|(ticket, _)| !self.is_bound(**ticket));
-        waiting.map(|(ticket, kind)| (*ticket, *kind))
+        waiting.map(|(ticket, open)| (*ticket, open.kind))
+    }
+
+    /// Alive, of use to somebody, and of use to nobody now.
+    pub(super) fn idle(&self) -> impl Iterator<Item = (Slot, &Alive)> {
+        self.live().filter(|(slot, _)| !self.is_booting(*slot) && !self.bound.contains_key(slot))
+    }
+
+    /// It is about to be.
+    pub(super) fn evicted(&self, slot: Slot, cause: Eviction) -> Evicted {
+        let Alive { provisioned, charge, returned, .. } = self.alive[&slot];
+        assert!(!provisioned, "what is provisioned was evicted");
+        assert!(!self.bound.contains_key(&slot) && !self.is_booting(slot), "evicted while busy");
+        Evicted { cause, charge, returned }
     }
 
     fn is_bound(&self, ticket: Ticket) -> bool {
@@ -68,18 +105,24 @@ impl Driver {
     }
 
     /// What the event itself changes.
-    pub(super) fn forecast(&mut self, event: &Event) {
+    pub(super) fn forecast(&mut self, now_ms: u64, event: &Event) {
         match event {
-            Event::Invoke { ticket, function, generation } => {
+            Event::Invoke { ticket, function, generation, memory_bytes } => {
                 let kind = Kind::of(function, *generation);
-                assert!(self.open.insert(*ticket, kind).is_none());
+                let open = Open { kind, memory_bytes: *memory_bytes, since_ms: now_ms };
+                assert!(self.open.insert(*ticket, open).is_none());
             }
+            Event::Rested { memory_bytes, .. } => self.held_bytes = *memory_bytes,
             Event::SandboxStarted { slot } if self.starting.remove(slot) => {
                 self.initializing.insert(*slot);
             }
             Event::Initialized { slot } => drop(self.initializing.remove(slot)),
             Event::Returned { slot, ticket } if self.bound.get(slot) == Some(ticket) => {
                 self.bound.remove(slot);
+                self.returns += 1;
+                if let Some(alive) = self.alive.get_mut(slot) {
+                    alive.returned = self.returns;
+                }
                 assert!(self.open.remove(ticket).is_some(), "answered twice");
             }
             Event::Ended { slot, remains } => {
@@ -105,37 +148,48 @@ impl Driver {
     pub(super) fn perform(&mut self, action: Action, settings: &[Concurrency]) {
         match action {
             Action::Start { slot, ticket } => {
-                let kind = *self.open.get(&ticket).expect("the invocation is open");
-                self.make(slot, Alive { kind, provisioned: false });
+                let Open { kind, memory_bytes, .. } = self.open[&ticket];
+                self.make(slot, kind, false, memory_bytes);
                 self.bind(slot, ticket);
             }
             Action::Provision { slot, function } => {
                 let settings = &settings[number(&function.function)];
                 let wanted = settings.provisioned.get(&function.version);
-                let generation = wanted.expect("it is configured").generation;
-                self.make(slot, Alive { kind: Kind::of(&function, generation), provisioned: true });
+                let wanted = wanted.expect("it is configured");
+                let kind = Kind::of(&function, wanted.generation);
+                self.make(slot, kind, true, wanted.memory_bytes);
             }
             Action::Dispatch { slot, ticket, thaw } => {
                 assert_eq!(self.frozen.remove(&slot), thaw, "thaw exactly what is frozen");
                 assert!(!self.stopping.contains(&slot) && !self.is_booting(slot));
-                assert_eq!(self.open[&ticket], self.alive[&slot].kind, "of another version");
+                let Open { kind, memory_bytes, .. } = self.open[&ticket];
+                let alive = self.alive.get_mut(&slot).expect("it is alive");
+                assert_eq!(kind, alive.kind, "of another version");
+                alive.charge = alive.charge.max(memory_bytes);
                 self.bind(slot, ticket);
             }
             Action::Freeze { slot } => {
                 assert!(!self.bound.contains_key(&slot), "froze a busy environment");
                 assert!(self.frozen.insert(slot));
+                let alive = self.alive.get_mut(&slot).expect("it is alive");
+                if !alive.provisioned {
+                    alive.charge = self.held_bytes;
+                }
             }
-            Action::Stop { slot } => {
+            Action::Stop { slot } | Action::Evict { slot, .. } => {
                 assert!(self.alive.contains_key(&slot) && self.stopping.insert(slot));
             }
-            Action::Throttle { ticket, .. } | Action::Refuse { ticket } => {
+            Action::Throttle { ticket, .. }
+            | Action::Refuse { ticket }
+            | Action::TooLarge { ticket } => {
                 assert!(self.open.remove(&ticket).is_some(), "answered twice");
             }
         }
     }
 
-    fn make(&mut self, slot: Slot, alive: Alive) {
+    fn make(&mut self, slot: Slot, kind: Kind, provisioned: bool, charge: u64) {
         self.slots_seen += 1;
+        let alive = Alive { kind, provisioned, charge, returned: 0 };
         assert!(self.alive.insert(slot, alive).is_none() && self.starting.insert(slot));
     }
 

@@ -19,13 +19,17 @@ fn settings(concurrency: &Concurrency) -> String {
 
 pub(super) fn event(event: &Event) -> String {
     match event {
-        Event::Invoke { ticket, function, generation } => {
-            format!("invoke #{} {} generation {generation}", ticket.0, key(function))
+        Event::Invoke { ticket, function, generation, memory_bytes } => {
+            let key = key(function);
+            format!("invoke #{} {key} generation {generation}, {memory_bytes} bytes", ticket.0)
         }
         Event::SandboxStarted { slot } => format!("sandbox started in {}", slot.0),
         Event::Initialized { slot } => format!("initialized {}", slot.0),
         Event::Returned { slot, ticket } => format!("returned {} from #{}", slot.0, ticket.0),
-        Event::Rested { slot } => format!("rested {}", slot.0),
+        Event::Rested { slot, memory_bytes } => {
+            format!("rested {} holding {memory_bytes} bytes", slot.0)
+        }
+        Event::Relieve { bytes } => format!("relieve {bytes} bytes"),
         Event::Ended { slot, remains } => format!("ended {} leaving {remains:?}", slot.0),
         Event::Tick => "tick".to_owned(),
         Event::Retire { function, older_than } => {
@@ -51,6 +55,8 @@ pub(super) fn action(action: &Action) -> String {
         }
         Action::Freeze { slot } => format!("freeze {}", slot.0),
         Action::Stop { slot } => format!("stop {}", slot.0),
+        Action::Evict { slot, cause } => format!("evict {} for {cause:?}", slot.0),
+        Action::TooLarge { ticket } => format!("too large: #{}", ticket.0),
         Action::Throttle { ticket, reason } => format!("throttle #{}: {reason:?}", ticket.0),
         Action::Refuse { ticket } => format!("refuse #{}", ticket.0),
     }
