@@ -457,6 +457,10 @@ impl Spawner {
     fn hand_over(&mut self, slot: u32) {
         let Some(live) = self.live.get_mut(&slot) else { return };
         let Some(token) = live.token else { return };
+        // What has failed is told when it has ended, even if its pid 1 has meanwhile got as far as this.
+        if live.failure.is_some() {
+            return;
+        }
         // It is in its groups: from here on it may do as it likes.
         if let Err(failure) = live.tell_fork() {
             return self.fail(slot, failure);
