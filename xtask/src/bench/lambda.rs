@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Cursor, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderValue, Method};
 use nilas_load::{Connection, Load};
@@ -17,6 +17,12 @@ use super::said;
 pub(crate) const BODY: &str = r#"{"message":"Hello World!"}"#;
 /// What every right answer holds, however it writes its JSON.
 pub(crate) const ANSWER: &str = "Hello World";
+const FUNCTIONS: &str = "/2015-03-31/functions";
+/// Take a second of time, and none of a core's, so that many can do so at once.
+const NODE_INIT: &[u8] = b"Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000);\n";
+const PYTHON_INIT: &[u8] = b"import time\ntime.sleep(1)\n";
+const SNAPSHOT_LOOK: Duration = Duration::from_millis(50);
+const SNAPSHOT_LOOKS_MAX: u32 = 1_200;
 const KEY: ClientKey<'_> =
     ClientKey { access_key_id: "test", secret_access_key: "test", session_token: None };
 
@@ -73,26 +79,87 @@ impl LambdaApi {
         for number in 0..functions {
             let name = format!("{prefix}-{number}");
             let (file, content) = hello.source(&name)?;
-            let code = base64(&package(file, &content)?);
-            let body = json!({
-                "FunctionName": name, "Runtime": hello.runtime(), "Handler": "index.handler",
-                "Role": "arn:aws:iam::000000000000:role/bench", "Code": {"ZipFile": code},
-                "Timeout": 60,
-            });
-            let request = self.signed("/2015-03-31/functions", body.to_string().as_bytes())?;
+            let body = description(&name, hello, &package(file, &content)?);
+            let body = body.to_string();
+            let request = self.signed(&Method::POST, FUNCTIONS, "", body.as_bytes())?;
             connection.send(&request).map_err(said)?;
             names.push(name);
         }
         Ok(names)
     }
 
+    /// As `create`, of functions whose init takes a second, published with SnapStart; the first invocation of version 1 is
+    /// a restore.
+    pub(crate) fn create_restored(
+        &self,
+        prefix: &str,
+        functions: usize,
+        hello: &Hello,
+    ) -> Result<Vec<String>, String> {
+        let mut connection = Connection::open(self.address).map_err(said)?;
+        let mut names = Vec::new();
+        for number in 0..functions {
+            let name = format!("{prefix}-{number}");
+            let (file, content) = hello.source(&name)?;
+            let init = match hello {
+                Hello::Node => NODE_INIT,
+                Hello::Python => PYTHON_INIT,
+                Hello::Custom(_) => return Err("SnapStart is for managed runtimes".to_owned()),
+            };
+            let mut body = description(&name, hello, &package(file, &[init, &content].concat())?);
+            body["SnapStart"] = json!({"ApplyOn": "PublishedVersions"});
+            body["Publish"] = json!(true);
+            let body = body.to_string();
+            let request = self.signed(&Method::POST, FUNCTIONS, "", body.as_bytes())?;
+            connection.send(&request).map_err(said)?;
+            names.push(name);
+        }
+        for name in &names {
+            self.wait_for_snapshot(&mut connection, name)?;
+        }
+        Ok(names)
+    }
+
+    fn wait_for_snapshot(&self, connection: &mut Connection, name: &str) -> Result<(), String> {
+        let path = format!("{FUNCTIONS}/{name}/configuration");
+        for _ in 0..SNAPSHOT_LOOKS_MAX {
+            let request = self.signed(&Method::GET, &path, "Qualifier=1", b"")?;
+            let answer = connection.send(&request).map_err(said)?;
+            let answer = String::from_utf8_lossy(&answer).into_owned();
+            if answer.contains("\"OptimizationStatus\":\"On\"") {
+                return Ok(());
+            }
+            if !answer.contains("\"Pending\"") {
+                return Err(format!("no snapshot of {name}: {answer}"));
+            }
+            std::thread::sleep(SNAPSHOT_LOOK);
+        }
+        Err(format!("no snapshot of {name} within its time"))
+    }
+
     /// Valid for the minutes that the signature is.
     pub(crate) fn invocation(&self, name: &str) -> Result<Load, String> {
-        let request = self.signed(&format!("/2015-03-31/functions/{name}/invocations"), b"{}")?;
+        self.invocation_of(name, "")
+    }
+
+    /// Of the first version.
+    pub(crate) fn invocation_of_version(&self, name: &str) -> Result<Load, String> {
+        self.invocation_of(name, "Qualifier=1")
+    }
+
+    fn invocation_of(&self, name: &str, query: &str) -> Result<Load, String> {
+        let path = format!("{FUNCTIONS}/{name}/invocations");
+        let request = self.signed(&Method::POST, &path, query, b"{}")?;
         Ok(Load { address: self.address, request, answer_has: ANSWER })
     }
 
-    fn signed(&self, path: &str, body: &[u8]) -> Result<Vec<u8>, String> {
+    fn signed(
+        &self,
+        method: &Method,
+        path: &str,
+        query: &str,
+        body: &[u8],
+    ) -> Result<Vec<u8>, String> {
         let mut headers = HeaderMap::new();
         let host = HeaderValue::from_str(&self.address.to_string()).map_err(|e| e.to_string())?;
         headers.insert("host", host);
@@ -100,9 +167,19 @@ impl LambdaApi {
             SystemTime::now().duration_since(UNIX_EPOCH).map_err(|e| e.to_string())?.as_millis();
         let now_ms = u64::try_from(now_ms).map_err(|e| e.to_string())?;
         let signer = Signer { key: KEY, region: "us-east-1", service: "lambda", now_ms };
-        signer.sign(&Method::POST, path, "", &mut headers, body).map_err(|e| e.to_string())?;
-        Ok(nilas_load::http1(&Method::POST, path, &headers, body))
+        signer.sign(method, path, query, &mut headers, body).map_err(|e| e.to_string())?;
+        let mark = if query.is_empty() { "" } else { "?" };
+        Ok(nilas_load::http1(method, &format!("{path}{mark}{query}"), &headers, body))
     }
+}
+
+/// The body of CreateFunction.
+fn description(name: &str, hello: &Hello, package: &[u8]) -> serde_json::Value {
+    json!({
+        "FunctionName": name, "Runtime": hello.runtime(), "Handler": "index.handler",
+        "Role": "arn:aws:iam::000000000000:role/bench", "Code": {"ZipFile": base64(package)},
+        "Timeout": 60,
+    })
 }
 
 fn package(file: &str, content: &[u8]) -> Result<Vec<u8>, String> {

@@ -150,7 +150,39 @@ fn cold(plan: &Plan, nilas: &Nilas, bare: &BareNode, place: &Place) -> Result<Ve
     let (ours, _) = cold_starts(plan, nilas, &rust, "rust", None)?;
     rows.push(ms("cold, Rust custom runtime, p50", ours.p50_ms(), None));
     rows.push(ms("cold, Rust custom runtime, p99", ours.p99_ms(), None));
+    rows.extend(restores(plan, nilas)?);
     rows.extend(bursts(plan, nilas, &node)?);
+    Ok(rows)
+}
+
+/// First invocations of versions with SnapStart, one after the other.
+fn restores(plan: &Plan, nilas: &Nilas) -> Result<Vec<Row>, String> {
+    let mut rows = Vec::new();
+    for (hello, prefix, p50, p99) in [
+        (
+            Hello::Node,
+            "snap-node",
+            "restored, Node, init of 1 s, p50",
+            "restored, Node, init of 1 s, p99",
+        ),
+        (
+            Hello::Python,
+            "snap-python",
+            "restored, Python, init of 1 s, p50",
+            "restored, Python, init of 1 s, p99",
+        ),
+    ] {
+        let names = nilas.api.create_restored(prefix, plan.cold_functions, &hello)?;
+        std::thread::sleep(SETTLED);
+        let mut restored = Latencies::default();
+        for name in names {
+            let load = nilas.api.invocation_of_version(&name)?;
+            restored.push(nilas_load::cold_start(&load).map_err(said)?);
+            std::thread::sleep(BETWEEN);
+        }
+        rows.push(ms(p50, restored.p50_ms(), None));
+        rows.push(ms(p99, restored.p99_ms(), None));
+    }
     Ok(rows)
 }
 

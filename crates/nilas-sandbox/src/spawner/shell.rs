@@ -109,9 +109,10 @@ impl Spawner {
             if let Some(zygote) = self.unprimed() {
                 self.prime(zygote);
             } else if let Some((home, outbound)) = self.bare_template()
-                && let Err(failure) = self.make_shell(outbound, Some(home))
+                && self.make_shell(outbound, Some(home)).is_err()
             {
-                self.trouble("make a sandbox ahead", format!("{failure:?}"));
+                // Most likely the template is ending. If not, the next start is told why.
+                self.rest_template(home);
             }
         } else if let Err(failure) = self.make_shell(outbound, None) {
             // The next start tries again, and is told why.

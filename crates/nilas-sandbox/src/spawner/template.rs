@@ -41,7 +41,8 @@ pub(super) struct Template {
     pub(super) tmp: Option<OwnedFd>,
     /// What its forks are. None before its init is over: nothing is made below a template that could still see it.
     fork: Option<SandboxSpec>,
-    used_at: Instant,
+    /// The last fork; none if nothing is to be made ahead before the next.
+    used_at: Option<Instant>,
 }
 
 /// The namespaces that those of its forks are below.
@@ -67,13 +68,13 @@ impl Template {
         let [user, pid, ..] = &tools.namespaces[..] else { return Err(missing()) };
         let home = Home { user: step(name, user.try_clone())?, pid: step(name, pid.try_clone())? };
         tools.control = Some(theirs);
-        Ok(Self { id: id.to_owned(), control, home, tmp: None, fork: None, used_at: now() })
+        Ok(Self { id: id.to_owned(), control, home, tmp: None, fork: None, used_at: None })
     }
 }
 
 impl Template {
     fn is_in_use(&self) -> bool {
-        self.fork.is_some() && self.used_at.elapsed() < IN_USE
+        self.fork.is_some() && self.used_at.is_some_and(|at| at.elapsed() < IN_USE)
     }
 }
 
@@ -119,9 +120,16 @@ impl Spawner {
     fn use_template(&mut self, id: &str) -> Option<u32> {
         self.live.iter_mut().find_map(|(slot, live)| {
             let template = live.template.as_mut().filter(|template| template.id == id)?;
-            template.used_at = now();
+            template.used_at = Some(now());
             Some(*slot)
         })
+    }
+
+    /// Nothing is made ahead of it before its next fork.
+    pub(super) fn rest_template(&mut self, home: u32) {
+        if let Some(template) = self.live.get_mut(&home).and_then(|live| live.template.as_mut()) {
+            template.used_at = None;
+        }
     }
 
     /// Lets a template fork into a shell below it.
@@ -155,10 +163,13 @@ impl Spawner {
         if all.count() >= AHEAD_MAX {
             return None;
         }
-        self.live.iter().find_map(|(slot, live)| {
-            let template = live.template.as_ref()?;
-            (template.is_in_use() && ahead(*slot) < AHEAD).then_some((*slot, live.outbound))
-        })
+        let used = self.live.iter().filter(|(_, live)| {
+            live.template.as_ref().is_some_and(|template| template.is_in_use())
+        });
+        // One for each before a second for any.
+        let counted = used.map(|(slot, live)| (ahead(*slot), *slot, live.outbound));
+        let (count, slot, outbound) = counted.min_by_key(|(count, ..)| *count)?;
+        (count < AHEAD).then_some((slot, outbound))
     }
 
     /// Ends what was made ahead of templates that nobody uses.
@@ -176,7 +187,7 @@ impl Spawner {
     pub(super) fn unused_in(&self) -> Option<Duration> {
         let ahead = |slot: u32| self.live.values().any(|live| live.is_ahead_of(slot));
         let templates = self.live.iter().filter(|(slot, _)| ahead(**slot));
-        let used = templates.filter_map(|(_, live)| Some(live.template.as_ref()?.used_at));
+        let used = templates.filter_map(|(_, live)| live.template.as_ref()?.used_at);
         used.map(|at| (at + IN_USE).saturating_duration_since(now())).min()
     }
 

@@ -152,16 +152,23 @@ impl<'a> Functions<'a> {
 
     /// Goes on after a failure, and gives the first.
     pub(super) async fn delete(&self) -> Result<(), ClientError> {
+        let mut first = self.delete_functions().await;
+        tokio::time::sleep(LOGGED).await;
+        // What was asked for when the run was broken off may have been made only now.
+        first = first.and(self.delete_functions().await);
+        for name in &self.asked {
+            let group = json!({ "logGroupName": format!("/aws/lambda/{name}") });
+            first = first.and(unless_missing(self.client.logs("DeleteLogGroup", &group).await));
+        }
+        first
+    }
+
+    async fn delete_functions(&self) -> Result<(), ClientError> {
         let mut first = Ok(());
         for name in &self.asked {
             let target = format!("{FUNCTIONS}/{name}");
             let deleted = self.client.lambda(Method::DELETE, target, &Value::Null).await;
             first = first.and(unless_missing(deleted));
-        }
-        tokio::time::sleep(LOGGED).await;
-        for name in &self.asked {
-            let group = json!({ "logGroupName": format!("/aws/lambda/{name}") });
-            first = first.and(unless_missing(self.client.logs("DeleteLogGroup", &group).await));
         }
         first
     }
