@@ -125,7 +125,7 @@ impl LambdaApi {
         for _ in 0..SNAPSHOT_LOOKS_MAX {
             let request = self.signed(&Method::GET, &path, "Qualifier=1", b"")?;
             let answer = connection.send(&request).map_err(said)?;
-            let answer = String::from_utf8_lossy(&answer).into_owned();
+            let answer = String::from_utf8_lossy(answer).into_owned();
             if answer.contains("\"OptimizationStatus\":\"On\"") {
                 return Ok(());
             }

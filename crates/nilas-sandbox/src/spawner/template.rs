@@ -25,7 +25,7 @@ use crate::sys::{self, NAMESPACES, Side};
 /// Forks made ahead of a template, as long as it is in use.
 const AHEAD: usize = 2;
 /// Of all templates together.
-const AHEAD_MAX: usize = 32;
+const AHEAD_MAX: usize = 64;
 /// Since the last fork of it, or since it was made.
 const IN_USE: Duration = Duration::from_secs(60);
 
