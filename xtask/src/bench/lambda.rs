@@ -51,6 +51,11 @@ impl Hello {
         })
     }
 
+    pub(crate) fn package(&self, name: &str) -> Result<Vec<u8>, String> {
+        let (file, content) = self.source(name)?;
+        package(file, &content)
+    }
+
     fn runtime(&self) -> &'static str {
         match self {
             Self::Node => "nodejs20.x",
@@ -72,18 +77,25 @@ impl LambdaApi {
         let mut names = Vec::new();
         for number in 0..functions {
             let name = format!("{prefix}-{number}");
-            let (file, content) = hello.source(&name)?;
-            let code = base64(&package(file, &content)?);
-            let body = json!({
-                "FunctionName": name, "Runtime": hello.runtime(), "Handler": "index.handler",
-                "Role": "arn:aws:iam::000000000000:role/bench", "Code": {"ZipFile": code},
-                "Timeout": 60,
-            });
-            let request = self.signed("/2015-03-31/functions", body.to_string().as_bytes())?;
-            connection.send(&request).map_err(said)?;
+            self.create_one(&mut connection, &name, hello)?;
             names.push(name);
         }
         Ok(names)
+    }
+
+    pub(crate) fn create_one(
+        &self,
+        connection: &mut Connection,
+        name: &str,
+        hello: &Hello,
+    ) -> Result<(), String> {
+        let body = json!({
+            "FunctionName": name, "Runtime": hello.runtime(), "Handler": "index.handler",
+            "Role": "arn:aws:iam::000000000000:role/bench", "Timeout": 60,
+            "Code": {"ZipFile": base64(&hello.package(name)?)},
+        });
+        let request = self.signed("/2015-03-31/functions", body.to_string().as_bytes())?;
+        connection.send(&request).map(drop).map_err(said)
     }
 
     /// Valid for the minutes that the signature is.
@@ -93,6 +105,17 @@ impl LambdaApi {
     }
 
     fn signed(&self, path: &str, body: &[u8]) -> Result<Vec<u8>, String> {
+        self.request(&Method::POST, path, "", body)
+    }
+
+    /// Any request, signed and complete with its headers.
+    pub(crate) fn request(
+        &self,
+        method: &Method,
+        path: &str,
+        query: &str,
+        body: &[u8],
+    ) -> Result<Vec<u8>, String> {
         let mut headers = HeaderMap::new();
         let host = HeaderValue::from_str(&self.address.to_string()).map_err(|e| e.to_string())?;
         headers.insert("host", host);
@@ -100,12 +123,13 @@ impl LambdaApi {
             SystemTime::now().duration_since(UNIX_EPOCH).map_err(|e| e.to_string())?.as_millis();
         let now_ms = u64::try_from(now_ms).map_err(|e| e.to_string())?;
         let signer = Signer { key: KEY, region: "us-east-1", service: "lambda", now_ms };
-        signer.sign(&Method::POST, path, "", &mut headers, body).map_err(|e| e.to_string())?;
-        Ok(nilas_load::http1(&Method::POST, path, &headers, body))
+        signer.sign(method, path, query, &mut headers, body).map_err(|e| e.to_string())?;
+        let target = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        Ok(nilas_load::http1(method, &target, &headers, body))
     }
 }
 
-fn package(file: &str, content: &[u8]) -> Result<Vec<u8>, String> {
+pub(crate) fn package(file: &str, content: &[u8]) -> Result<Vec<u8>, String> {
     let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default().unix_permissions(0o755);
     writer.start_file(file, options).map_err(|e| e.to_string())?;
@@ -113,7 +137,7 @@ fn package(file: &str, content: &[u8]) -> Result<Vec<u8>, String> {
     writer.finish().map(Cursor::into_inner).map_err(|e| e.to_string())
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }
