@@ -55,6 +55,22 @@ impl Connection {
 
     /// Sends any request; the body of its answer, which must come with a status of 2xx.
     pub fn send(&mut self, request: &[u8]) -> Result<&[u8], LoadError> {
+        let status = self.ask(request)?;
+        if status.starts_with('2') {
+            return Ok(&self.body);
+        }
+        Err(LoadError::Status { status, body: String::from_utf8_lossy(&self.body).into_owned() })
+    }
+
+    /// Sends any request; status and body of its answer, whatever they are.
+    pub fn exchange(&mut self, request: &[u8]) -> Result<(u16, &[u8]), LoadError> {
+        let status = self.ask(request)?;
+        let code = status.split(' ').next().and_then(|code| code.parse().ok());
+        Ok((code.ok_or_else(|| no_http(&status))?, &self.body))
+    }
+
+    /// Gives the status with its reason, and leaves the body in `self.body`.
+    fn ask(&mut self, request: &[u8]) -> Result<String, LoadError> {
         let address = self.address;
         let broke = |source| LoadError::Exchange { address, source };
         self.reader.get_mut().write_all(request).map_err(broke)?;
@@ -70,10 +86,7 @@ impl Connection {
             }
             Framing::Chunked => self.chunks()?,
         }
-        if status.starts_with('2') {
-            return Ok(&self.body);
-        }
-        Err(LoadError::Status { status, body: String::from_utf8_lossy(&self.body).into_owned() })
+        Ok(status)
     }
 
     fn headers(&mut self) -> Result<Framing, LoadError> {

@@ -57,6 +57,11 @@ impl Hello {
         })
     }
 
+    pub(crate) fn package(&self, name: &str) -> Result<Vec<u8>, String> {
+        let (file, content) = self.source(name)?;
+        package(file, &content)
+    }
+
     fn runtime(&self) -> &'static str {
         match self {
             Self::Node => "nodejs20.x",
@@ -78,11 +83,7 @@ impl LambdaApi {
         let mut names = Vec::new();
         for number in 0..functions {
             let name = format!("{prefix}-{number}");
-            let (file, content) = hello.source(&name)?;
-            let body = description(&name, hello, &package(file, &content)?);
-            let body = body.to_string();
-            let request = self.signed(&Method::POST, FUNCTIONS, "", body.as_bytes())?;
-            connection.send(&request).map_err(said)?;
+            self.create_one(&mut connection, &name, hello)?;
             names.push(name);
         }
         Ok(names)
@@ -110,7 +111,7 @@ impl LambdaApi {
             body["SnapStart"] = json!({"ApplyOn": "PublishedVersions"});
             body["Publish"] = json!(true);
             let body = body.to_string();
-            let request = self.signed(&Method::POST, FUNCTIONS, "", body.as_bytes())?;
+            let request = self.request(&Method::POST, FUNCTIONS, "", body.as_bytes())?;
             connection.send(&request).map_err(said)?;
             names.push(name);
         }
@@ -123,7 +124,7 @@ impl LambdaApi {
     fn wait_for_snapshot(&self, connection: &mut Connection, name: &str) -> Result<(), String> {
         let path = format!("{FUNCTIONS}/{name}/configuration");
         for _ in 0..SNAPSHOT_LOOKS_MAX {
-            let request = self.signed(&Method::GET, &path, "Qualifier=1", b"")?;
+            let request = self.request(&Method::GET, &path, "Qualifier=1", b"")?;
             let answer = connection.send(&request).map_err(said)?;
             let answer = String::from_utf8_lossy(answer).into_owned();
             if answer.contains("\"OptimizationStatus\":\"On\"") {
@@ -135,6 +136,17 @@ impl LambdaApi {
             std::thread::sleep(SNAPSHOT_LOOK);
         }
         Err(format!("no snapshot of {name} within its time"))
+    }
+
+    pub(crate) fn create_one(
+        &self,
+        connection: &mut Connection,
+        name: &str,
+        hello: &Hello,
+    ) -> Result<(), String> {
+        let body = description(name, hello, &hello.package(name)?).to_string();
+        let request = self.request(&Method::POST, FUNCTIONS, "", body.as_bytes())?;
+        connection.send(&request).map(drop).map_err(said)
     }
 
     /// Valid for the minutes that the signature is.
@@ -149,11 +161,12 @@ impl LambdaApi {
 
     fn invocation_of(&self, name: &str, query: &str) -> Result<Load, String> {
         let path = format!("{FUNCTIONS}/{name}/invocations");
-        let request = self.signed(&Method::POST, &path, query, b"{}")?;
+        let request = self.request(&Method::POST, &path, query, b"{}")?;
         Ok(Load { address: self.address, request, answer_has: ANSWER })
     }
 
-    fn signed(
+    /// Any request, signed and complete with its headers.
+    pub(crate) fn request(
         &self,
         method: &Method,
         path: &str,
@@ -168,8 +181,8 @@ impl LambdaApi {
         let now_ms = u64::try_from(now_ms).map_err(|e| e.to_string())?;
         let signer = Signer { key: KEY, region: "us-east-1", service: "lambda", now_ms };
         signer.sign(method, path, query, &mut headers, body).map_err(|e| e.to_string())?;
-        let mark = if query.is_empty() { "" } else { "?" };
-        Ok(nilas_load::http1(method, &format!("{path}{mark}{query}"), &headers, body))
+        let target = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+        Ok(nilas_load::http1(method, &target, &headers, body))
     }
 }
 
@@ -182,7 +195,7 @@ fn description(name: &str, hello: &Hello, package: &[u8]) -> serde_json::Value {
     })
 }
 
-fn package(file: &str, content: &[u8]) -> Result<Vec<u8>, String> {
+pub(crate) fn package(file: &str, content: &[u8]) -> Result<Vec<u8>, String> {
     let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default().unix_permissions(0o755);
     writer.start_file(file, options).map_err(|e| e.to_string())?;
@@ -190,7 +203,7 @@ fn package(file: &str, content: &[u8]) -> Result<Vec<u8>, String> {
     writer.finish().map(Cursor::into_inner).map_err(|e| e.to_string())
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(bytes)
 }

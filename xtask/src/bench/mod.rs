@@ -5,10 +5,10 @@
 //! Signatures: each connection signs its request once and repeats it, so the generator's own hashing, which would
 //! take cycles from a server on the same cores, is left out; the server verifies every request all the same.
 
-mod lambda;
+pub(crate) mod lambda;
 mod peers;
-mod processes;
-mod target;
+pub(crate) mod processes;
+pub(crate) mod target;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -53,10 +53,19 @@ const CONNECTIONS: usize = 16;
 const RATE: f64 = 0.5;
 
 /// Where things are.
-struct Place {
+pub(crate) struct Place {
     /// The executables.
-    release: PathBuf,
+    pub(crate) release: PathBuf,
     scratch: Scratch,
+}
+
+impl Place {
+    /// Builds the executables. From now on a signal ends all that this process starts, and removes what it writes.
+    pub(crate) fn prepare(root: &Path) -> Result<Self, String> {
+        let place = Self { release: build(root)?, scratch: Scratch::make()? };
+        processes::end_all_on_signal(place.scratch.0.clone())?;
+        Ok(place)
+    }
 }
 
 /// A directory for all that is written in one run; gone with it.
@@ -89,8 +98,7 @@ struct Row {
 
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<String, String> {
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    let place = Place { release: build(root)?, scratch: Scratch::make()? };
-    processes::end_all_on_signal(place.scratch.0.clone())?;
+    let place = Place::prepare(root)?;
     if has("peers") {
         return peers::run(&place, has("--quick"), has("--json"));
     }
@@ -306,7 +314,7 @@ fn ms(what: &'static str, nilas: f64, bare: Option<f64>) -> Row {
 }
 
 /// An error with its causes.
-fn said(error: LoadError) -> String {
+pub(crate) fn said(error: LoadError) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
 /// Time between SIGTERM and SIGKILL.
 const STOP_MAX: Duration = Duration::from_secs(15);
@@ -73,23 +73,25 @@ impl Server {
 
     /// Of the process and all its descendants.
     pub(crate) fn pss_mib(&self) -> Result<f64, String> {
-        let children = children_by_parent();
-        let kib: Result<u64, String> = tree(self.id(), &children).into_iter().map(pss_kib).sum();
-        Ok(kib? as f64 / 1024.0)
+        Ok(tree_pss_kib(self.id(), &children_by_parent())? as f64 / 1024.0)
     }
 
-    /// SIGTERM, and SIGKILL to whatever of it is still there later.
-    pub(crate) fn stop(&mut self) {
-        let family = Family::of(self.id());
-        if matches!(self.child.try_wait(), Ok(None)) {
-            signal(self.id(), Signal::TERM);
-            let began = Instant::now();
-            while began.elapsed() < STOP_MAX && matches!(self.child.try_wait(), Ok(None)) {
-                std::thread::sleep(Duration::from_millis(2));
-            }
+    /// SIGTERM, and SIGKILL to whatever of it is still there later, which it gives.
+    pub(crate) fn stop(&mut self) -> Vec<u32> {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            // Its descendants have got another parent, and its number may have become another's.
+            return Vec::new();
         }
+        let family = Family::of(self.id());
+        signal(self.id(), Signal::TERM);
+        let began = Instant::now();
+        while began.elapsed() < STOP_MAX && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let left = family.alive().filter(is_running).collect();
         family.kill();
         self.child.wait().ok();
+        left
     }
 }
 
@@ -144,8 +146,7 @@ fn end_all(scratch: &Path) {
     let own = children_by_parent().remove(&me).unwrap_or_default();
     own.iter().for_each(|child| signal(*child, Signal::TERM));
     let began = Instant::now();
-    let running = |pid: &u32| stat_field(*pid, 1).is_some_and(|state| state != "Z");
-    while own.iter().any(running) && began.elapsed() < STOP_MAX {
+    while own.iter().any(is_running) && began.elapsed() < STOP_MAX {
         std::thread::sleep(Duration::from_millis(20));
     }
     // What left its parent, and what a thread started meanwhile.
@@ -217,6 +218,64 @@ pub(crate) fn pss_kib(pid: u32) -> Result<u64, String> {
     line.trim().trim_end_matches(" kB").parse().map_err(|_| format!("smaps of {pid}: {line}"))
 }
 
+/// Of a process and its descendants.
+pub(crate) fn tree_pss_kib(pid: u32, children: &HashMap<u32, Vec<u32>>) -> Result<u64, String> {
+    tree(pid, children).into_iter().map(pss_kib).sum()
+}
+
+/// Resident set size.
+pub(crate) fn rss_mib(pid: u32) -> Result<f64, String> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse().map_err(|_| line.to_owned())?;
+    Ok(kib / 1024.0)
+}
+
+/// Memory of the host that can be had without swapping.
+pub(crate) fn host_available_mib() -> f64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
+    kib.unwrap_or(f64::NAN) / 1024.0
+}
+
+/// Sends SIGKILL to a process if it descends from `ancestor` now, and to no other, even if the number changes hands
+/// meanwhile: the signal goes to the process that the descriptor was opened of, or to none.
+pub(crate) fn kill_descendant(pid: u32, ancestor: u32) -> bool {
+    let number = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let Some(Ok(process)) = number.map(|pid| pidfd_open(pid, PidfdFlags::empty())) else {
+        return false;
+    };
+    let lineage = lineage(pid);
+    // The same twice: no number in it became another's between two looks.
+    let descends = lineage.iter().skip(1).any(|(pid, _)| *pid == ancestor);
+    descends && lineage == self::lineage(pid) && pidfd_send_signal(process, Signal::KILL).is_ok()
+}
+
+/// A process and its ancestors, each with the time it was made.
+fn lineage(pid: u32) -> Vec<(u32, String)> {
+    let mut found = Vec::new();
+    let mut next = Some(pid);
+    while let Some((pid, birth)) = next.and_then(|pid| Some((pid, born(pid)?))) {
+        found.push((pid, birth));
+        next = stat_field(pid, 2).and_then(|parent| parent.parse().ok());
+    }
+    found
+}
+
+/// How many pid namespaces a process is in, from that of its `/proc`, of which this is a directory, down to its own.
+pub(crate) fn pid_namespaces(process: &Path) -> usize {
+    let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    line.map_or(0, |numbers| numbers.split_whitespace().count())
+}
+
+/// Whether it is there and not just waited for.
+fn is_running(pid: &u32) -> bool {
+    stat_field(*pid, 1).is_some_and(|state| state != "Z")
+}
+
 /// When it was made, in the kernel's ticks.
 fn born(pid: u32) -> Option<String> {
     stat_field(pid, 20)
@@ -245,4 +304,37 @@ fn last_words(log: Option<&Path>) -> String {
     error.or_else(|| lines.next_back()).map_or_else(String::new, |line| {
         format!(": {}", line.trim().chars().take(200).collect::<String>())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+
+    use super::*;
+
+    #[test]
+    fn kills_descendants_and_nobody_else() {
+        let spawn = |script: &str| {
+            let mut command = Command::new("sh");
+            let mut child =
+                command.args(["-c", script]).stdout(Stdio::piped()).spawn().expect("sh is there");
+            let mut line = String::new();
+            let out = child.stdout.take().expect("it is piped");
+            BufReader::new(out).read_line(&mut line).expect("it says something");
+            (child, line.trim().parse::<u32>().expect("a pid"))
+        };
+        let script = "sleep 60 >/dev/null & echo $!; wait";
+        let ((mut ours, below), (mut other, others)) = (spawn(script), spawn(script));
+        let family = ours.id();
+        let kill = |pid| kill_descendant(pid, family);
+        assert!(!kill(others) && !kill(other.id()), "not of this family");
+        assert!(!kill(ours.id()), "no descendant of itself");
+        assert!(!kill(std::process::id()), "an ancestor");
+        assert!([others, other.id(), ours.id(), below].iter().all(is_running));
+        assert!(kill(below));
+        ours.wait().expect("ends with what it waits for");
+        assert!(!kill(below), "it is gone");
+        assert!(kill_descendant(others, std::process::id()), "however far below");
+        other.wait().expect("ends with what it waits for");
+    }
 }
