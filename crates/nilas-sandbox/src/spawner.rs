@@ -142,6 +142,8 @@ enum Stage {
     Ready,
     Released,
     Running,
+    /// It was made ahead and nobody wants it any more.
+    Ending,
 }
 
 type Parts = Vec<(Part, OwnedFd)>;
@@ -427,6 +429,9 @@ impl Spawner {
 
     fn heed(&mut self, slot: u32, message: FromInit, descriptors: Vec<OwnedFd>) {
         let Some(live) = self.live.get_mut(&slot) else { return };
+        if live.stage == Stage::Ending {
+            return;
+        }
         match message {
             FromInit::Prepared => self.prepared(slot),
             FromInit::Jailed => {

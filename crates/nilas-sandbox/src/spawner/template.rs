@@ -72,16 +72,17 @@ impl Template {
     }
 }
 
-impl Template {
-    fn is_in_use(&self) -> bool {
-        self.fork.is_some() && self.used_at.is_some_and(|at| at.elapsed() < IN_USE)
-    }
-}
-
 impl Live {
     /// Whether it is below the template of slot `home`, and nobody has asked for it yet.
     fn is_ahead_of(&self, home: u32) -> bool {
-        self.home == Some(home) && self.token.is_none()
+        self.home == Some(home) && self.token.is_none() && self.stage != Stage::Ending
+    }
+
+    /// Whether it is a template that was forked not long ago.
+    fn is_used_template(&self) -> bool {
+        self.template.as_ref().is_some_and(|template| {
+            template.fork.is_some() && template.used_at.is_some_and(|at| at.elapsed() < IN_USE)
+        })
     }
 }
 
@@ -158,35 +159,48 @@ impl Spawner {
 
     /// A template that lacks a fork made ahead.
     pub(super) fn bare_template(&self) -> Option<(u32, Outbound)> {
-        let ahead = |home: u32| self.live.values().filter(|live| live.is_ahead_of(home)).count();
-        let all = self.live.values().filter(|live| live.home.is_some() && live.token.is_none());
-        if all.count() >= AHEAD_MAX {
+        let share = self.share_ahead();
+        let below = self.live.values().filter(|live| live.home.is_some() && live.token.is_none());
+        if below.count() >= AHEAD_MAX {
             return None;
         }
-        let used = self.live.iter().filter(|(_, live)| {
-            live.template.as_ref().is_some_and(|template| template.is_in_use())
-        });
+        let used = self.live.iter().filter(|(_, live)| live.is_used_template());
+        let lacking = used.map(|(slot, live)| (self.ahead_of(*slot).count(), *slot, live.outbound));
         // One for each before a second for any.
-        let counted = used.map(|(slot, live)| (ahead(*slot), *slot, live.outbound));
-        let (count, slot, outbound) = counted.min_by_key(|(count, ..)| *count)?;
-        (count < AHEAD).then_some((slot, outbound))
+        let (count, slot, outbound) = lacking.min_by_key(|(count, ..)| *count)?;
+        (count < share).then_some((slot, outbound))
     }
 
-    /// Ends what was made ahead of templates that nobody uses.
-    pub(super) fn drop_unused(&self) {
-        for (slot, live) in &self.live {
-            let unused = live.template.as_ref().is_some_and(|template| !template.is_in_use());
-            if unused {
-                let ahead = self.live.values().filter(|live| live.is_ahead_of(*slot));
-                ahead.for_each(Live::kill);
+    /// Forks made ahead of each template in use, as many as there is room for.
+    fn share_ahead(&self) -> usize {
+        let used = self.live.values().filter(|live| live.is_used_template()).count();
+        (AHEAD_MAX / used.max(1)).min(AHEAD)
+    }
+
+    fn ahead_of(&self, home: u32) -> impl Iterator<Item = &Live> {
+        self.live.values().filter(move |live| live.is_ahead_of(home))
+    }
+
+    /// Ends what was made ahead of templates that nobody uses, or that others need more.
+    pub(super) fn drop_unused(&mut self) {
+        let share = self.share_ahead();
+        let mut unused: Vec<u32> = Vec::new();
+        for (home, live) in self.live.iter().filter(|(_, live)| live.template.is_some()) {
+            let kept = if live.is_used_template() { share } else { 0 };
+            let ahead = self.live.iter().filter(|(_, live)| live.is_ahead_of(*home));
+            unused.extend(ahead.skip(kept).map(|(slot, _)| *slot));
+        }
+        for slot in unused {
+            if let Some(live) = self.live.get_mut(&slot) {
+                live.stage = Stage::Ending;
+                live.kill();
             }
         }
     }
 
     /// When `drop_unused` may have something to do.
     pub(super) fn unused_in(&self) -> Option<Duration> {
-        let ahead = |slot: u32| self.live.values().any(|live| live.is_ahead_of(slot));
-        let templates = self.live.iter().filter(|(slot, _)| ahead(**slot));
+        let templates = self.live.iter().filter(|(slot, _)| self.ahead_of(**slot).next().is_some());
         let used = templates.filter_map(|(_, live)| live.template.as_ref()?.used_at);
         used.map(|at| (at + IN_USE).saturating_duration_since(now())).min()
     }
