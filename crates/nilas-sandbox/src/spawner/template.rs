@@ -5,6 +5,8 @@
 //! The kernel ends them with their template; and they share its range of ids, which therefore is nobody else's as long
 //! as one of them lives.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -78,11 +80,10 @@ impl Live {
         self.home == Some(home) && self.token.is_none() && self.stage != Stage::Ending
     }
 
-    /// Whether it is a template that was forked not long ago.
-    fn is_used_template(&self) -> bool {
-        self.template.as_ref().is_some_and(|template| {
-            template.fork.is_some() && template.used_at.is_some_and(|at| at.elapsed() < IN_USE)
-        })
+    /// When it was last forked, if it is a template and that was not long ago.
+    fn used_at(&self) -> Option<Instant> {
+        let template = self.template.as_ref().filter(|template| template.fork.is_some())?;
+        template.used_at.filter(|at| at.elapsed() < IN_USE)
     }
 }
 
@@ -159,22 +160,25 @@ impl Spawner {
 
     /// A template that lacks a fork made ahead.
     pub(super) fn bare_template(&self) -> Option<(u32, Outbound)> {
-        let share = self.share_ahead();
         let below = self.live.values().filter(|live| live.home.is_some() && live.token.is_none());
         if below.count() >= AHEAD_MAX {
             return None;
         }
-        let used = self.live.iter().filter(|(_, live)| live.is_used_template());
-        let lacking = used.map(|(slot, live)| (self.ahead_of(*slot).count(), *slot, live.outbound));
+        let shares = self.shares_ahead().into_iter();
+        let counted = shares.map(|(home, share)| (self.ahead_of(home).count(), share, home));
         // One for each before a second for any.
-        let (count, slot, outbound) = lacking.min_by_key(|(count, ..)| *count)?;
-        (count < share).then_some((slot, outbound))
+        let lacking = counted.filter(|(count, share, _)| count < share);
+        let (.., home) = lacking.min_by_key(|(count, ..)| *count)?;
+        Some((home, self.live.get(&home)?.outbound))
     }
 
-    /// Forks made ahead of each template in use, as many as there is room for.
-    fn share_ahead(&self) -> usize {
-        let used = self.live.values().filter(|live| live.is_used_template()).count();
-        (AHEAD_MAX / used.max(1)).min(AHEAD)
+    /// How many forks to have ahead of which templates: those used last, as many as there is room for.
+    fn shares_ahead(&self) -> BTreeMap<u32, usize> {
+        let used = self.live.iter().filter_map(|(slot, live)| Some((live.used_at()?, *slot)));
+        let mut used: Vec<(Instant, u32)> = used.collect();
+        used.sort_unstable_by_key(|(at, _)| Reverse(*at));
+        let share = (AHEAD_MAX / used.len().max(1)).clamp(1, AHEAD);
+        used.into_iter().take(AHEAD_MAX / share).map(|(_, home)| (home, share)).collect()
     }
 
     fn ahead_of(&self, home: u32) -> impl Iterator<Item = &Live> {
@@ -183,10 +187,10 @@ impl Spawner {
 
     /// Ends what was made ahead of templates that nobody uses, or that others need more.
     pub(super) fn drop_unused(&mut self) {
-        let share = self.share_ahead();
+        let shares = self.shares_ahead();
         let mut unused: Vec<u32> = Vec::new();
-        for (home, live) in self.live.iter().filter(|(_, live)| live.template.is_some()) {
-            let kept = if live.is_used_template() { share } else { 0 };
+        for (home, _) in self.live.iter().filter(|(_, live)| live.template.is_some()) {
+            let kept = shares.get(home).copied().unwrap_or(0);
             let ahead = self.live.iter().filter(|(_, live)| live.is_ahead_of(*home));
             unused.extend(ahead.skip(kept).map(|(slot, _)| *slot));
         }
