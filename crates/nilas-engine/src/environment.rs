@@ -24,9 +24,7 @@ use crate::api::{Invocation, InvokeError};
 use crate::engine::Inner;
 use crate::fault::FunctionFault;
 use crate::launch::{Start, initialization_type};
-use crate::logs::{
-    InitPhase, InitReport, Journal, Place, RuntimeVersion, lock, rfc3339_ms, stream_name,
-};
+use crate::logs::{InitPhase, InitReport, Journal, Place, lock, rfc3339_ms, stream_name};
 use crate::pool::{Event, Slot, Ticket};
 
 /// An admitted invocation on its way to an environment.
@@ -194,11 +192,6 @@ impl Environment {
         }
     }
 
-    fn announce_init(&self, start: &Start) {
-        let version = RuntimeVersion::of(&self.snapshot);
-        lock(&self.journal).init_start(&version, &self.snapshot, start);
-    }
-
     /// Init, and again within the first invocation if it fails; see "Lambda execution environment lifecycle",
     /// "Failures during the Init phase". None: the environment is over and the job answered.
     async fn boot(&mut self, job: Job) -> Option<(Process, Job, Clocked)> {
@@ -245,13 +238,22 @@ impl Environment {
     ) -> Result<Process, InitFailure> {
         let engine = Arc::clone(&self.engine);
         let (snapshot, how) = (&self.snapshot, How::Fresh(start));
-        let mut process =
+        let process =
             Process::start(&engine, snapshot, self.id, attempt, how, &self.journal).await?;
-        self.engine.step(Event::SandboxStarted { slot: self.slot });
         // Init has every CPU, as on AWS; its retry, which may take as long as an invocation, has the function's share.
         if attempt > 0 {
             self.share_cpu(&process);
         }
+        self.await_first_event(process, limit).await
+    }
+
+    /// Until the runtime of a started process asks for an event.
+    async fn await_first_event(
+        &mut self,
+        mut process: Process,
+        limit: Duration,
+    ) -> Result<Process, InitFailure> {
+        self.engine.step(Event::SandboxStarted { slot: self.slot });
         match process.initialize(limit, &mut self.stop).await {
             Ok(()) => {
                 self.share_cpu(&process);

@@ -80,12 +80,9 @@ impl LambdaApi {
         hello: &Hello,
     ) -> Result<Vec<String>, String> {
         let mut connection = Connection::open(self.address).map_err(said)?;
-        let mut names = Vec::new();
-        for number in 0..functions {
-            let name = format!("{prefix}-{number}");
-            self.create_one(&mut connection, &name, hello)?;
-            names.push(name);
-        }
+        let names: Vec<String> =
+            (0..functions).map(|number| format!("{prefix}-{number}")).collect();
+        names.iter().try_for_each(|name| self.create_one(&mut connection, name, hello))?;
         Ok(names)
     }
 
@@ -98,27 +95,32 @@ impl LambdaApi {
         hello: &Hello,
     ) -> Result<Vec<String>, String> {
         let mut connection = Connection::open(self.address).map_err(said)?;
-        let mut names = Vec::new();
-        for number in 0..functions {
-            let name = format!("{prefix}-{number}");
-            let (file, content) = hello.source(&name)?;
-            let init = match hello {
-                Hello::Node => NODE_INIT,
-                Hello::Python => PYTHON_INIT,
-                Hello::Custom(_) => return Err("SnapStart is for managed runtimes".to_owned()),
-            };
-            let mut body = description(&name, hello, &package(file, &[init, &content].concat())?);
-            body["SnapStart"] = json!({"ApplyOn": "PublishedVersions"});
-            body["Publish"] = json!(true);
-            let body = body.to_string();
-            let request = self.request(&Method::POST, FUNCTIONS, "", body.as_bytes())?;
-            connection.send(&request).map_err(said)?;
-            names.push(name);
-        }
+        let names: Vec<String> =
+            (0..functions).map(|number| format!("{prefix}-{number}")).collect();
+        names.iter().try_for_each(|name| self.publish_one(&mut connection, name, hello))?;
         for name in &names {
             self.wait_for_snapshot(&mut connection, name)?;
         }
         Ok(names)
+    }
+
+    fn publish_one(
+        &self,
+        connection: &mut Connection,
+        name: &str,
+        hello: &Hello,
+    ) -> Result<(), String> {
+        let (file, content) = hello.source(name)?;
+        let init = match hello {
+            Hello::Node => NODE_INIT,
+            Hello::Python => PYTHON_INIT,
+            Hello::Custom(_) => return Err("SnapStart is for managed runtimes".to_owned()),
+        };
+        let mut body = description(name, hello, &package(file, &[init, &content].concat())?);
+        body["SnapStart"] = json!({"ApplyOn": "PublishedVersions"});
+        body["Publish"] = json!(true);
+        let request = self.request(&Method::POST, FUNCTIONS, "", body.to_string().as_bytes())?;
+        connection.send(&request).map(drop).map_err(said)
     }
 
     fn wait_for_snapshot(&self, connection: &mut Connection, name: &str) -> Result<(), String> {

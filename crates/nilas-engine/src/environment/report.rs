@@ -1,12 +1,18 @@
-//! What an environment writes about an invocation when it is over.
+//! What an environment writes about itself and its invocations.
 
 use nilas_model::Report;
 
 use super::{Clocked, Environment};
 use crate::fault::FunctionFault;
-use crate::logs::{ReportLine, lock};
+use crate::launch::Start;
+use crate::logs::{ReportLine, RuntimeVersion, lock};
 
 impl Environment {
+    pub(super) fn announce_init(&self, start: &Start) {
+        let version = RuntimeVersion::of(&self.snapshot);
+        lock(&self.journal).init_start(&version, &self.snapshot, start);
+    }
+
     pub(super) fn report(&self, clocked: Clocked, fault: Option<&FunctionFault>) -> Report {
         let elapsed_us = self.engine.clock.monotonic_us().saturating_sub(clocked.started_us);
         let duration_us = match fault {

@@ -64,19 +64,8 @@ impl Environment {
     ) -> Result<Process, InitFailure> {
         let engine = Arc::clone(&self.engine);
         let (snapshot, how) = (&self.snapshot, How::Restored(template));
-        let mut process = Process::start(&engine, snapshot, self.id, 0, how, &self.journal).await?;
+        let process = Process::start(&engine, snapshot, self.id, 0, how, &self.journal).await?;
         *hooks_us = engine.clock.monotonic_us();
-        engine.step(Event::SandboxStarted { slot: self.slot });
-        let limit = Duration::from_millis(limits::RESTORE_MS_MAX);
-        match process.initialize(limit, &mut self.stop).await {
-            Ok(()) => {
-                self.share_cpu(&process);
-                Ok(process)
-            }
-            Err(failure) => {
-                process.end().await;
-                Err(failure)
-            }
-        }
+        self.await_first_event(process, Duration::from_millis(limits::RESTORE_MS_MAX)).await
     }
 }

@@ -151,7 +151,7 @@ impl Kind {
     /// Another of the kind; none if the old one may stay.
     pub(super) fn make(&self, old: RawFd, status_flags: c_int) -> Result<Option<RawFd>, c_int> {
         match self {
-            Self::Output => descriptor(unsafe_dup(1)).map(Some),
+            Self::Output => descriptor(copy_of(1)).map(Some),
             Self::Named { path, offset } => Ok(open_again(path, *offset, status_flags)),
             Self::Unnamed { bytes, offset, memory } => {
                 copy_file(old, *bytes, *offset, *memory, status_flags).map(Some)
@@ -172,7 +172,7 @@ impl Kind {
 
 // === files ===
 
-fn unsafe_dup(fd: RawFd) -> c_int {
+fn copy_of(fd: RawFd) -> c_int {
     // SAFETY: touches no memory.
     // JUSTIFICATION: as above.
     unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, super::PLACED) }
