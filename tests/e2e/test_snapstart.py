@@ -62,7 +62,8 @@ def test_a_version_becomes_active_with_its_snapshot(server, runtime, code):
     assert lam.get_function(FunctionName=f"{name}:1")["Configuration"]["SnapStart"] == version["SnapStart"]
     listed = lam.list_versions_by_function(FunctionName=name)["Versions"]
     assert [v["SnapStart"]["OptimizationStatus"] for v in listed] == ["Off", "On"]
-    mine = [f for f in lam.list_functions()["Functions"] if f["FunctionName"] == name]
+    pages = lam.get_paginator("list_functions").paginate()
+    mine = [f for page in pages for f in page["Functions"] if f["FunctionName"] == name]
     assert mine[0]["SnapStart"] == latest["SnapStart"]
     assert server.invoke(name, {"a": 1}, Qualifier="1")[0] == {"a": 1}
 
