@@ -338,28 +338,17 @@ fn too_large_text(parts: &Parts<'_>, limit: usize, length: Option<u64>) -> Strin
 }
 
 fn internal_fault(service: Service) -> Fault {
-    match service {
-        Service::Lambda => Fault::service(
-            "ServiceException",
-            500,
-            "An error occurred and the request cannot be processed.",
-        ),
-        Service::Logs => Fault::service(
-            "ServiceUnavailableException",
-            500,
-            "The service cannot complete the request.",
-        ),
-        Service::Sts => Fault::service(
-            "InternalFailure",
-            500,
-            "The request processing has failed because of an internal error.",
-        ),
-        Service::S3 => Fault::service(
-            "InternalError",
-            500,
-            "We encountered an internal error. Please try again.",
-        ),
-    }
+    let (code, message) = match service {
+        Service::Lambda => {
+            ("ServiceException", "An error occurred and the request cannot be processed.")
+        }
+        Service::Logs => {
+            ("ServiceUnavailableException", "The service cannot complete the request.")
+        }
+        Service::S3 => ("InternalError", "We encountered an internal error. Please try again."),
+        _ => ("InternalFailure", "The request processing has failed because of an internal error."),
+    };
+    Fault::service(code, 500, message)
 }
 
 fn into_http(

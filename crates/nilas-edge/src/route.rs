@@ -18,10 +18,7 @@ pub(crate) fn route(parts: &Parts<'_>) -> Result<Service, Unrouted> {
     }
     if let Some(target) = text(parts.headers, "x-amz-target") {
         let prefix = target.split('.').next().unwrap_or(target);
-        return match prefix {
-            "Logs_20140328" => Ok(Service::Logs),
-            _ => Err(unknown_service(parts, prefix)),
-        };
+        return Service::from_target_prefix(prefix).ok_or_else(|| unknown_service(parts, prefix));
     }
     if is_lambda_path(parts.path) {
         return Ok(Service::Lambda);
@@ -169,7 +166,7 @@ mod tests {
             "UnknownOperationException",
         );
         check(
-            &[("x-amz-target", "AmazonSSM.GetParameter")],
+            &[("x-amz-target", "AmazonSWF.ListDomains")],
             Protocol::Json11,
             "UnknownOperationException",
         );

@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use nilas_model::{AuthContext, FunctionRef, Principal};
-use nilas_wire::{ApiRequest, Fault, FaultShape, Service};
+use nilas_wire::{ApiRequest, Fault, FaultShape, Protocol, Service};
 use serde::Deserialize;
 
 use crate::lambda::Operation;
@@ -44,7 +44,21 @@ pub(crate) fn refuse(service: Service, auth: &AuthContext, request: &ApiRequest)
         (Principal::Role { .. }, Service::S3) => {
             Some(Fault::plain("AccessDenied", 403, "Access Denied"))
         }
+        (Principal::Role { .. }, service) => {
+            let (name, code, status) = match service.protocol() {
+                Protocol::Query { .. } => ("*", "AccessDenied", 403),
+                Protocol::RestJson => ("*", "AccessDeniedException", 403),
+                _ => (operation_name(service, request)?, "AccessDeniedException", 400),
+            };
+            let fault = denied(auth, status, service.signing_name(), name, "*");
+            Some(Fault { code: code.into(), ..fault })
+        }
     }
+}
+
+/// The operation that a request's `X-Amz-Target` names.
+fn operation_name(service: Service, request: &ApiRequest) -> Option<&str> {
+    request.header("x-amz-target")?.strip_prefix(service.target_prefix()?)?.strip_prefix('.')
 }
 
 /// AWS's sentence.

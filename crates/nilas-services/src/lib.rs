@@ -1,4 +1,4 @@
-//! AWS services that hold resources: lambda, logs, sts, and the one bucket of s3 that code is fetched from.
+//! AWS services that hold resources, and the HTTP front doors of functions.
 //!
 //! Invariant: no sockets. A request comes in parsed and authenticated, an answer goes out, faults included.
 //! Invariant: nothing of the control plane is on the path of an invocation but one read of a map.
@@ -6,6 +6,7 @@
 
 mod access;
 mod aside;
+mod calls;
 pub mod lambda;
 mod logs;
 mod s3;

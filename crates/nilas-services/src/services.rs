@@ -6,8 +6,9 @@ use std::sync::Arc;
 use nilas_engine::Engine;
 use nilas_model::{AuthContext, Clock};
 use nilas_store::{Blobs, Logs, Store};
-use nilas_wire::{ApiRequest, ApiResponse, Service, encode_fault};
+use nilas_wire::{ApiRequest, ApiResponse, Fault, Protocol, Service, encode_fault};
 
+use crate::calls::Calls;
 use crate::lambda::{Lambda, LambdaConfig, LambdaStartError, RuntimeCatalog, SigningKey};
 use crate::{access, logs, s3, sts};
 
@@ -25,7 +26,10 @@ pub struct ServicesConfig {
 
 /// All services of one server.
 #[derive(Debug, Clone)]
-pub struct Services {
+pub struct Services(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
     lambda: Arc<Lambda>,
     blobs: Blobs,
     logs: Logs,
@@ -43,17 +47,32 @@ impl Services {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, LambdaStartError> {
         let roles_administer = config.roles_administer;
+        let calls = Calls::default();
         let lambda = LambdaConfig {
             packages_dir: config.data_dir.join("packages"),
             account_concurrency: config.account_concurrency,
             signing_key: config.signing_key,
         };
         let lambda = Lambda::open(lambda, &store, engine, runtimes, Arc::clone(&clock)).await?;
-        Ok(Self { lambda, blobs: store.blobs(), logs: store.logs(), clock, roles_administer })
+        let (blobs, logs) = (store.blobs(), store.logs());
+        let inner = Arc::new(Inner { lambda, blobs, logs, clock, roles_administer });
+        calls.connect(&inner);
+        Ok(Self(inner))
     }
 
     /// Answers one request; whatever goes wrong is a fault in the service's own protocol.
     pub async fn handle(
+        &self,
+        service: Service,
+        auth: &AuthContext,
+        request: ApiRequest,
+    ) -> ApiResponse {
+        self.0.handle(service, auth, request).await
+    }
+}
+
+impl Inner {
+    pub(crate) async fn handle(
         &self,
         service: Service,
         auth: &AuthContext,
@@ -64,6 +83,7 @@ impl Services {
         let mut response = match (refused, service) {
             (Some(fault), _) => encode_fault(service.protocol(), &fault, &request.request_id),
             (None, Service::Lambda) => self.lambda.handle(auth, &request).await,
+            // Boxed: an invocation's future would be as large as the largest of them.
             (None, Service::Logs) => {
                 Box::pin(logs::handle(&self.logs, self.clock.as_ref(), auth, &request)).await
             }
@@ -71,8 +91,20 @@ impl Services {
             (None, Service::S3) => {
                 Box::pin(s3::handle(&self.lambda, &self.blobs, auth, &request)).await
             }
+            (None, service) => {
+                encode_fault(service.protocol(), &absent(service), &request.request_id)
+            }
         };
         response.set_header("x-amzn-requestid", &request.request_id.to_string());
         response
+    }
+}
+
+/// The fault of a service that is known and not there yet.
+fn absent(service: Service) -> Fault {
+    let message = format!("nilas does not have the service '{}' yet.", service.signing_name());
+    match service.protocol() {
+        Protocol::Query { .. } => Fault::plain("InvalidAction", 400, message),
+        _ => Fault::plain("UnknownOperationException", 400, message),
     }
 }

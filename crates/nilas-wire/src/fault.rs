@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::message::ApiResponse;
+use crate::xml::escape as escape_xml;
 
 /// The protocol of a service, which decides how its errors look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -258,22 +259,6 @@ fn element(name: &str, text: &str, out: &mut String) {
     out.push_str("</");
     out.push_str(name);
     out.push('>');
-}
-
-/// Characters that XML 1.0 cannot hold become `?`, or a hostile header would make the answer unreadable.
-fn escape_xml(text: &str, out: &mut String) {
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\r' => out.push_str("&#13;"),
-            '\n' | '\t' => out.push(c),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => out.push('?'),
-            c => out.push(c),
-        }
-    }
 }
 
 /// A CBOR map of text to text: RFC 8949, major types 5 and 3.

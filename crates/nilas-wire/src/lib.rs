@@ -6,11 +6,13 @@
 mod fault;
 mod message;
 pub mod percent;
+pub mod query;
 mod service;
 mod sig_error;
 pub mod sigv2;
 pub mod sigv4;
 pub mod time;
+pub mod xml;
 
 pub use fault::{Fault, FaultShape, Protocol, encode_fault};
 pub use message::{ApiRequest, ApiResponse};
