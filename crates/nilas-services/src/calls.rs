@@ -13,20 +13,20 @@ use crate::services::Inner;
 
 /// Calls operations of the other services in this process. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Calls {
+pub struct Calls {
     services: Arc<OnceLock<Weak<Inner>>>,
 }
 
 /// What a service refused, or failed at.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message} (Service: {service}, Status Code: {status}, Request ID: {request_id})")]
-pub(crate) struct Refusal {
-    pub(crate) service: &'static str,
-    pub(crate) status: u16,
+pub struct Refusal {
+    pub service: &'static str,
+    pub status: u16,
     /// `ResourceNotFoundException`
-    pub(crate) code: String,
-    pub(crate) message: String,
-    pub(crate) request_id: String,
+    pub code: String,
+    pub message: String,
+    pub request_id: String,
 }
 
 impl Calls {
@@ -36,7 +36,7 @@ impl Calls {
     }
 
     /// REST with JSON: Lambda, API Gateway. `target` is the path with its query, percent-encoded.
-    pub(crate) async fn rest(
+    pub async fn rest(
         &self,
         service: Service,
         auth: &AuthContext,
@@ -52,7 +52,7 @@ impl Calls {
     }
 
     /// `X-Amz-Target`: SSM, Secrets Manager, KMS, Logs, Events. `operation` is without the prefix.
-    pub(crate) async fn json(
+    pub async fn json(
         &self,
         service: Service,
         auth: &AuthContext,
@@ -72,7 +72,7 @@ impl Calls {
     }
 
     /// The query protocol: IAM, STS, CloudFormation. Answers the root element, `<ACTIONResponse>`.
-    pub(crate) async fn query(
+    pub async fn query(
         &self,
         service: Service,
         auth: &AuthContext,
@@ -92,7 +92,7 @@ impl Calls {
     }
 
     /// Any request; an answer of 400 and above is a refusal. S3, and what the others do not fit.
-    pub(crate) async fn raw(
+    pub async fn raw(
         &self,
         service: Service,
         auth: &AuthContext,

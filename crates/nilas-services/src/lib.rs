@@ -14,5 +14,6 @@ mod services;
 mod sts;
 
 pub use aside::aside;
+pub use calls::{Calls, Refusal};
 pub use nilas_wire::Service;
 pub use services::{Services, ServicesConfig};

@@ -97,7 +97,7 @@ pub(crate) fn escape(text: &str, out: &mut String) {
 pub struct Element {
     pub name: String,
     pub text: String,
-    pub children: Vec<Element>,
+    pub children: Vec<Self>,
 }
 
 impl Element {
