@@ -1,5 +1,6 @@
 //! How services call one another: through the door that clients use, so that there is one behaviour and one error.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
@@ -12,9 +13,17 @@ use serde_json::Value;
 use crate::services::Inner;
 
 /// Calls operations of the other services in this process. Cheap to clone.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Calls {
     services: Arc<OnceLock<Weak<Inner>>>,
+    /// Where calls come in, as far as the services can tell: links in their answers start with it.
+    local: SocketAddr,
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        Self { services: Arc::default(), local: ([127, 0, 0, 1], 4566).into() }
+    }
 }
 
 /// What a service refused, or failed at.
@@ -33,6 +42,13 @@ impl Calls {
     /// From now on calls reach `services`.
     pub(crate) fn connect(&self, services: &Arc<Inner>) {
         assert!(self.services.set(Arc::downgrade(services)).is_ok(), "connected once");
+    }
+
+    /// The same calls, on behalf of a client that came in at `local`.
+    #[must_use]
+    #[expect(dead_code, reason = "CloudFormation's engine comes next")]
+    pub(crate) fn at(&self, local: SocketAddr) -> Self {
+        Self { services: Arc::clone(&self.services), local }
     }
 
     /// REST with JSON: Lambda, API Gateway. `target` is the path with its query, percent-encoded.
@@ -120,7 +136,7 @@ impl Calls {
             headers,
             body,
             request_id,
-            local: ([127, 0, 0, 1], 4566).into(),
+            local: self.local,
         };
         let response = Box::pin(services.handle(service, auth, request)).await;
         if response.status.as_u16() < 400 {

@@ -1,0 +1,3 @@
+//! What the AWS CDK adds to the templates it makes.
+
+pub(super) mod metadata;

@@ -1,0 +1,26 @@
+//! All resource types there are: a file each, one list of them here.
+
+mod cdk;
+mod logs;
+
+use super::resource::ResourceType;
+
+/// In the order of their names, which the tests hold.
+const TYPES: &[&ResourceType] = &[&cdk::metadata::TYPE, &logs::log_group::TYPE];
+
+/// The type called `name`.
+pub(crate) fn find(name: &str) -> Option<&'static ResourceType> {
+    TYPES.iter().copied().find(|known| known.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_in_the_order_of_their_names() {
+        let names: Vec<&str> = TYPES.iter().map(|known| known.name).collect();
+        assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
+        assert!(names.iter().all(|name| find(name).is_some()));
+    }
+}
