@@ -1,7 +1,7 @@
 //! One request, from HTTP to a service and back.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ use crate::body::{self, BodyError, Buffered, Held, Room};
 use crate::health;
 use crate::identity::Identity;
 use crate::route::route;
+
+mod front;
 
 /// How much the edge takes in, and whose account it serves.
 #[derive(Debug, Clone)]
@@ -172,6 +174,7 @@ impl<B: Backend> Edge<B> {
     pub(crate) async fn answer(
         &self,
         entrance: &Entrance,
+        source_ip: IpAddr,
         request: http::Request<Incoming>,
     ) -> Response<Full<Bytes>> {
         let inner = &self.0;
@@ -180,6 +183,11 @@ impl<B: Backend> Edge<B> {
         let (mut head, mut body) = request.into_parts();
         adopt_authority(&mut head);
         let (method, path) = (head.method.clone(), head.uri.path().to_owned());
+        if let Some(door) = inner.door(&head) {
+            let visit = front::Visit { door, source_ip, request_id };
+            let response = inner.front(entrance, visit, head, path, &mut body).await;
+            return into_http(response, &method, &request_id);
+        }
         let query = head.uri.query().unwrap_or("");
         let signed = head.headers.contains_key(header::AUTHORIZATION);
         let open = if signed { None } else { health::answer(&method, &path, query) };

@@ -1,7 +1,7 @@
 //! Accepts connections and lets them end well.
 
 use std::convert::Infallible;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,6 +67,8 @@ impl<B: Backend> Edge<B> {
         entrance: Arc<Entrance>,
         mut shutdown: watch::Receiver<bool>,
     ) {
+        let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let source_ip = stream.peer_addr().map_or(unknown, |peer| peer.ip().to_canonical());
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, "no TCP_NODELAY");
         }
@@ -76,7 +78,7 @@ impl<B: Backend> Edge<B> {
         let service = service_fn(move |request| {
             asking.store(true, Ordering::Relaxed);
             let (edge, entrance) = (edge.clone(), Arc::clone(&entrance));
-            async move { Ok::<_, Infallible>(edge.answer(&entrance, request).await) }
+            async move { Ok::<_, Infallible>(edge.answer(&entrance, source_ip, request).await) }
         });
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
         // hyper's own limit begins with the first byte of a request; this one with the connection.

@@ -5,6 +5,8 @@
 pub const SYNC_PAYLOAD_BYTES_MAX: usize = 6_291_456;
 /// Largest synchronous invocation response, bytes. AWS's message for it says 6291556: 100 bytes more than the request.
 pub const SYNC_RESPONSE_BYTES_MAX: usize = 6_291_556;
+/// Largest request and answer of an API in front of functions, bytes; see "Amazon API Gateway quotas".
+pub const API_PAYLOAD_BYTES_MAX: usize = 10_485_760;
 /// Largest asynchronous invocation request, bytes.
 pub const ASYNC_PAYLOAD_BYTES_MAX: usize = 1_048_576;
 /// Largest deployment package sent in a request, bytes, zipped.

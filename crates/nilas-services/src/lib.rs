@@ -9,6 +9,7 @@ mod aside;
 mod calls;
 #[expect(dead_code, reason = "the engine that runs the types comes next")]
 mod cloudformation;
+pub mod front;
 pub mod lambda;
 mod logs;
 mod s3;

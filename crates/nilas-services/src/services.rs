@@ -9,6 +9,7 @@ use nilas_store::{Blobs, Logs, Store};
 use nilas_wire::{ApiRequest, ApiResponse, Fault, Protocol, Service, encode_fault};
 
 use crate::calls::Calls;
+use crate::front::{self, FrontRequest};
 use crate::lambda::{Lambda, LambdaConfig, LambdaStartError, RuntimeCatalog, SigningKey};
 use crate::{access, logs, s3, sts};
 
@@ -68,6 +69,16 @@ impl Services {
         request: ApiRequest,
     ) -> ApiResponse {
         self.0.handle(service, auth, request).await
+    }
+
+    /// Answers a request to an API or a function URL of a user's, signed or not.
+    pub async fn front(&self, request: FrontRequest) -> ApiResponse {
+        front::handle(&self.0, request).await
+    }
+
+    /// Whether `host`, in lower case and without a port, is a custom domain of an API.
+    pub fn is_custom_domain(&self, _host: &str) -> bool {
+        false
     }
 }
 

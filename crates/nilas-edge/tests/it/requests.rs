@@ -177,8 +177,8 @@ async fn unknown_services_are_refused_in_their_shape() {
           </Error>"#]],
     );
     check(
-        &server.call(Request::new("apigateway", Method::GET, "/restapis")).await,
-        expect![[r#"404 {"message":"nilas does not have the service 'apigateway'."}"#]],
+        &server.call(Request::new("appsync", Method::GET, "/v1/apis")).await,
+        expect![[r#"404 {"message":"nilas does not have the service 'appsync'."}"#]],
     );
     check(
         &server.raw("GET /nothing HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").await,
@@ -242,4 +242,61 @@ async fn a_panic_is_one_error_and_no_more() {
         expect![[r#"500 {"message":"An error occurred and the request cannot be processed."}"#]],
     );
     assert!(server.call(Request::lambda(INVOKE)).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn users_apis_are_open_to_everybody_and_told_who_signed() {
+    let server = Server::start().await;
+    let raw = async |target: &str, host: &str| {
+        let page = "origin: https://evil.example\r\nsec-fetch-site: cross-site\r\n";
+        let request =
+            format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n{page}connection: close\r\n\r\n");
+        server.raw(request).await
+    };
+    check(
+        &raw("/dev/a%20b?x=1", "abc.execute-api.us-east-1.localhost:4566").await,
+        expect![[
+            r#"200 Api { id: "abc", place: Path("/dev/a%20b") } 127.0.0.1 HTTP/1.1 0 Missing Authentication Token"#
+        ]],
+    );
+    check(
+        &raw("/x", "api.example.com").await,
+        expect![[
+            r#"200 Domain { host: "api.example.com", path: "/x" } 127.0.0.1 HTTP/1.1 0 Missing Authentication Token"#
+        ]],
+    );
+    check(
+        &raw("/x", "other.example.com").await,
+        expect![[r#"403 {"message":"Missing Authentication Token"}"#]],
+    );
+    let signed = |service| Request::new(service, Method::POST, "/_aws/execute-api/abc/dev");
+    check(
+        &server.call(signed("execute-api").body("four")).await,
+        expect![[r#"200 Api { id: "abc", place: Path("/dev") } 127.0.0.1 HTTP/1.1 4 Root"#]],
+    );
+    let mut wrong = signed("execute-api");
+    wrong.key.0 = "nobody".to_owned();
+    check(
+        &server.call(wrong).await,
+        expect![[
+            r#"200 Api { id: "abc", place: Path("/dev") } 127.0.0.1 HTTP/1.1 0 The security token included in the request is invalid."#
+        ]],
+    );
+    let s3 = server.call(signed("s3")).await;
+    assert!(s3.contains("S3 Root"), "{s3}");
+}
+
+#[tokio::test]
+async fn a_users_api_takes_ten_megabytes() {
+    let server = Server::start().await;
+    let request = |bytes| {
+        Request::new("execute-api", Method::POST, "/_aws/execute-api/abc/dev")
+            .body(vec![b'x'; bytes])
+    };
+    let largest = server.call(request(10_485_760)).await;
+    assert!(largest.contains("10485760 Root"), "{largest}");
+    check(
+        &server.call(request(10_485_761)).await,
+        expect![[r#"413 {"message":"Request Too Long"}"#]],
+    );
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use nilas_edge::{Backend, Edge, EdgeConfig, Identity};
 use nilas_model::{AuthContext, Clock, Origin, SimClock, SystemClock};
+use nilas_services::front::FrontRequest;
 use nilas_wire::sigv4::{ClientKey, Signer};
 use nilas_wire::{ApiRequest, ApiResponse, Service};
 use tokio::sync::watch;
@@ -43,6 +44,21 @@ impl Backend for Echo {
             }
         );
         ApiResponse::with_body(StatusCode::OK, "text/plain", text)
+    }
+
+    async fn front(&self, front: FrontRequest) -> ApiResponse {
+        let body = front.request.body.len();
+        let caller = match &front.caller {
+            Ok(auth) => format!("{:?}", auth.principal),
+            Err(fault) => fault.message.clone().unwrap_or_default(),
+        };
+        let text =
+            format!("{:?} {} {} {body} {caller}", front.door, front.source_ip, front.protocol);
+        ApiResponse::with_body(StatusCode::OK, "text/plain", text)
+    }
+
+    fn is_custom_domain(&self, host: &str) -> bool {
+        host == "api.example.com"
     }
 }
 

@@ -26,15 +26,10 @@ pub(crate) async fn invoke(
 ) -> Result<ApiResponse, LambdaError> {
     let input = Input::decode(auth, request, name)?;
     let target = &input.target;
-    // Unqualified, AWS misses `$LATEST`.
-    let not_found = || {
-        let qualifier = target.qualifier.clone().unwrap_or(Qualifier::Latest);
-        LambdaError::FunctionNotFound(target.id.arn(Some(qualifier)))
-    };
     match input.kind {
         Kind::RequestResponse => {}
         Kind::DryRun => {
-            let function = lambda.functions.get(&target.id).ok_or_else(not_found)?;
+            let function = lambda.functions.get(&target.id).ok_or_else(|| missed(target))?;
             target.version(&function)?;
             return Ok(ApiResponse::empty(StatusCode::NO_CONTENT));
         }
@@ -44,8 +39,6 @@ pub(crate) async fn invoke(
             ));
         }
     }
-    let draw = request.request_id.fraction();
-    let snapshot = ready_snapshot(lambda, target, draw, &not_found).await?;
     let invocation = Invocation {
         request_id: request.request_id,
         payload: input.payload,
@@ -59,17 +52,36 @@ pub(crate) async fn invoke(
         )),
         want_log_tail: input.want_log_tail,
     };
-    let outcome = match lambda.engine.invoke(&snapshot, invocation.clone()).await {
+    let (snapshot, outcome) = run(lambda, target, invocation).await?;
+    Ok(encode(&snapshot, outcome))
+}
+
+/// Runs `invocation` on the version that `target` means; the request id decides between two of an alias.
+pub(super) async fn run(
+    lambda: &Lambda,
+    target: &Target,
+    invocation: Invocation,
+) -> Result<(Arc<VersionSnapshot>, Outcome), LambdaError> {
+    let not_found = || missed(target);
+    let draw = invocation.request_id.fraction();
+    let snapshot = ready_snapshot(lambda, target, draw, &not_found).await?;
+    match lambda.engine.invoke(&snapshot, invocation.clone()).await {
         // Boxed: what hardly ever happens shall not make every invocation's future larger.
         Err(InvokeError::StartFailed { .. })
             if Box::pin(is_repaired(lambda, &snapshot)).await? =>
         {
             let snapshot = Box::pin(ready_snapshot(lambda, target, draw, &not_found)).await?;
-            Box::pin(lambda.engine.invoke(&snapshot, invocation)).await?
+            let outcome = Box::pin(lambda.engine.invoke(&snapshot, invocation)).await?;
+            Ok((snapshot, outcome))
         }
-        outcome => outcome?,
-    };
-    Ok(encode(&snapshot, outcome))
+        outcome => Ok((snapshot, outcome?)),
+    }
+}
+
+/// Unqualified, AWS misses `$LATEST`.
+fn missed(target: &Target) -> LambdaError {
+    let qualifier = target.qualifier.clone().unwrap_or(Qualifier::Latest);
+    LambdaError::FunctionNotFound(target.id.arn(Some(qualifier)))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use nilas_edge::Backend;
 use nilas_engine::{LogEvent, LogSink};
 use nilas_model::AuthContext;
 use nilas_services::Services;
+use nilas_services::front::FrontRequest;
 use nilas_store::{LogRow, Logs};
 use nilas_wire::{ApiRequest, ApiResponse, Service};
 
@@ -19,6 +20,14 @@ impl Backend for AllServices {
         request: ApiRequest,
     ) -> ApiResponse {
         self.0.handle(service, auth, request).await
+    }
+
+    async fn front(&self, request: FrontRequest) -> ApiResponse {
+        self.0.front(request).await
+    }
+
+    fn is_custom_domain(&self, host: &str) -> bool {
+        self.0.is_custom_domain(host)
     }
 }
 

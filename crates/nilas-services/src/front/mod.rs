@@ -1,0 +1,86 @@
+//! The front doors of functions: users' APIs and function URLs, which anybody may call.
+//!
+//! Invariant: what a door needs to know is in memory, immutable and replaced whole: nothing here reads the store, and no
+//! lock is held while something is waited for.
+
+use std::net::IpAddr;
+
+use http::StatusCode;
+use nilas_model::{AuthContext, Origin};
+use nilas_wire::{ApiRequest, ApiResponse, Fault};
+
+use crate::services::Inner;
+
+/// A request as it came to a door.
+#[derive(Debug, Clone)]
+pub struct FrontRequest {
+    pub door: Door,
+    /// As sent, path and all.
+    pub request: ApiRequest,
+    pub source_ip: IpAddr,
+    /// `HTTP/1.1`
+    pub protocol: &'static str,
+    /// Who signed it; or why nobody did as AWS says it, should the API demand a signature.
+    pub caller: Result<AuthContext, Fault>,
+    pub origin: Origin,
+}
+
+/// What was knocked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Door {
+    /// REST, HTTP and WebSocket APIs.
+    Api {
+        id: String,
+        place: Place,
+    },
+    /// A custom domain, in lower case.
+    Domain {
+        host: String,
+        path: String,
+    },
+    FunctionUrl {
+        url_id: String,
+        path: String,
+    },
+}
+
+/// What of an API is meant. Paths begin with a slash and are as sent, percent-encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// `/STAGE/…`, or all of it a path of the stage `$default`.
+    Path(String),
+    Stage {
+        stage: String,
+        path: String,
+    },
+}
+
+impl Door {
+    /// The service that callers sign for.
+    pub fn signing_name(&self) -> &'static str {
+        match self {
+            Self::Api { .. } | Self::Domain { .. } => "execute-api",
+            Self::FunctionUrl { .. } => "lambda",
+        }
+    }
+}
+
+/// Answers a request at whatever door. No kind of API is there yet, so no name is one's.
+pub(crate) async fn handle(_services: &Inner, request: FrontRequest) -> ApiResponse {
+    match &request.door {
+        Door::Api { .. } | Door::Domain { .. } | Door::FunctionUrl { .. } => unknown_api(),
+    }
+}
+
+/// What AWS answers below a name that no API has.
+pub(crate) fn unknown_api() -> ApiResponse {
+    let mut response = message(StatusCode::FORBIDDEN, "Forbidden");
+    response.set_header("x-amzn-errortype", "ForbiddenException");
+    response
+}
+
+/// `{"message":"…"}`
+pub(crate) fn message(status: StatusCode, text: &str) -> ApiResponse {
+    let body = serde_json::json!({ "message": text }).to_string();
+    ApiResponse::with_body(status, "application/json", body)
+}

@@ -1,0 +1,72 @@
+//! Invocations on behalf of other services: the path of Invoke without its request and its answer.
+
+use bytes::Bytes;
+use nilas_engine::Invocation;
+use nilas_model::{FunctionId, FunctionRef, Outcome, RequestId, limits};
+use nilas_wire::Fault;
+
+use super::error::LambdaError;
+use super::invoke::run;
+use super::target::Target;
+use super::{Lambda, trace};
+
+/// Why a function was not invoked. What goes wrong inside it is an [`Outcome`].
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CallError {
+    /// Not the ARN of a function, a version or an alias.
+    #[error("'{0}' is not the ARN of a function")]
+    Arn(String),
+    #[error("no function {0}")]
+    NotFound(String),
+    #[error("too many invocations at once")]
+    Throttled,
+    #[error("the payload is of {bytes} bytes, more than {}", limits::SYNC_PAYLOAD_BYTES_MAX)]
+    TooLarge { bytes: usize },
+    /// As Invoke would have answered.
+    #[error("{}", .0.message.as_deref().unwrap_or(&.0.code))]
+    Refused(Box<Fault>),
+}
+
+impl Lambda {
+    /// Invokes `arn`, a function, version or alias, and waits for what comes of it. `payload` must be JSON; it is not
+    /// looked at. `trace_id` is a caller's `X-Amzn-Trace-Id`. The ARN's region and account are taken as they are.
+    pub(crate) async fn call(
+        &self,
+        arn: &str,
+        payload: Bytes,
+        trace_id: Option<&str>,
+    ) -> Result<Outcome, CallError> {
+        if payload.len() > limits::SYNC_PAYLOAD_BYTES_MAX {
+            return Err(CallError::TooLarge { bytes: payload.len() });
+        }
+        let target = target_of(arn).ok_or_else(|| CallError::Arn(arn.to_owned()))?;
+        let request_id = RequestId::random();
+        let invocation = Invocation {
+            request_id,
+            payload,
+            invoked_arn: target.arn().to_string(),
+            client_context: None,
+            cognito_identity: None,
+            trace_id: Some(trace::header(trace_id, request_id, self.clock.epoch_ms())),
+            want_log_tail: false,
+        };
+        let (_, outcome) = run(self, &target, invocation).await?;
+        Ok(outcome)
+    }
+}
+
+fn target_of(arn: &str) -> Option<Target> {
+    let FunctionRef { region, account, name, qualifier, .. } = FunctionRef::parse(arn).ok()?;
+    let id = FunctionId { account: account?, region: region?, name };
+    Some(Target { id, qualifier })
+}
+
+impl From<LambdaError> for CallError {
+    fn from(error: LambdaError) -> Self {
+        match error {
+            LambdaError::FunctionNotFound(arn) => Self::NotFound(arn.to_string()),
+            LambdaError::Throttled(_) => Self::Throttled,
+            other => Self::Refused(Box::new(other.fault())),
+        }
+    }
+}
