@@ -3,4 +3,5 @@
 //! Invariant: pure. No files, no network, no environment, no clock: what a file refers to is asked of the caller.
 #![forbid(unsafe_code)]
 
+pub mod serverless;
 pub mod yaml;

@@ -1,0 +1,198 @@
+//! A service: what its document says once every variable is known.
+
+use serde_json::Value;
+
+use super::answers::Problem;
+use super::compile;
+use crate::yaml::{Node, Position};
+
+/// What a `serverless.yml` describes.
+#[derive(Debug, Clone)]
+pub struct Service {
+    pub name: String,
+    pub stage: String,
+    pub region: String,
+    pub stack_name: String,
+    /// In the document's order.
+    pub functions: Vec<ServiceFunction>,
+    pub layers: Vec<ServiceLayer>,
+    /// Every archive that the template needs; functions that are packaged together share one.
+    pub packages: Vec<Package>,
+    pub deployment: Deployment,
+    /// What can be called once it is deployed.
+    pub endpoints: Vec<Endpoint>,
+    /// Names under `plugins` that change nothing here and were passed over.
+    pub plugins: Vec<String>,
+    /// What the Framework would warn of: settings nobody reads, mostly.
+    pub warnings: Vec<Notice>,
+    /// The whole document with every variable in place, as `serverless print` shows it.
+    pub document: Value,
+    /// Where the document's parts are written.
+    pub(super) tree: Node,
+    pub(super) file: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceFunction {
+    /// The name in the document, which `invoke -f` takes.
+    pub key: String,
+    /// The name in Lambda.
+    pub name: String,
+    /// `None` for a container image.
+    pub handler: Option<String>,
+    pub runtime: String,
+    /// Where the handler is written.
+    pub at: Position,
+    /// Milliseconds would be finer than Lambda is: whole seconds.
+    pub timeout_s: u64,
+    pub memory_mb: u64,
+    /// The `name` of its [`Package`]; `None` for a container image.
+    pub package: Option<String>,
+    /// The variables of the provider and its own; values that CloudFormation computes are objects.
+    pub environment: serde_json::Map<String, Value>,
+    /// Logical id of the function in the template.
+    pub logical_id: String,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServiceLayer {
+    pub key: String,
+    /// The layer's name in Lambda.
+    pub name: String,
+    /// The `name` of its [`Package`].
+    pub package: String,
+}
+
+/// An archive to be made, or to be taken as it is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Package {
+    /// The archive's file name, unique in the service: `service.zip`, `function.zip`, `layer.zip`.
+    pub name: String,
+    pub contents: Contents,
+    /// Keys of the functions that run from it; empty for a layer's.
+    pub functions: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Contents {
+    /// Files below `directory` (relative to the service's directory, empty for itself) that the rules leave, with
+    /// paths relative to it.
+    Files { directory: String, rules: PackageRules },
+    /// An archive that exists: a path relative to the service's directory, or `s3://bucket/key`.
+    Archive(String),
+}
+
+/// Which files go into an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PackageRules {
+    /// Globs in the order they are applied: one with `!` takes files out, one without puts them back in. A file is in
+    /// until one says otherwise.
+    pub patterns: Vec<String>,
+    /// Leave out what only `devDependencies` bring in.
+    pub exclude_dev_dependencies: bool,
+}
+
+/// How the stack is deployed: what is no part of the template.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Deployment {
+    /// A bucket that exists; else the stack makes its own, `ServerlessDeploymentBucket`.
+    pub bucket: Option<String>,
+    /// Folder of all deployments in the bucket: `serverless` unless set. Artifacts are in
+    /// `PREFIX/SERVICE/STAGE/MILLISECONDS-ISO_DATE/`.
+    pub prefix: String,
+    /// Of the stack: `provider.stackTags` with `STAGE`, as the Framework adds it.
+    pub tags: Vec<(String, String)>,
+    /// Parameters of the stack.
+    pub parameters: Vec<(String, String)>,
+    pub notification_arns: Vec<String>,
+    /// The role CloudFormation is to act as.
+    pub role: Option<String>,
+    /// The stack's policy document.
+    pub stack_policy: Option<Value>,
+    pub disable_rollback: bool,
+    /// `direct` instead of by change set.
+    pub direct: bool,
+    /// Old deployments to keep in the bucket.
+    pub artifacts_max: u64,
+}
+
+/// A way to call a function, before its address is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    pub function: String,
+    /// The event's kind in the document: `http`, `httpApi`, `websocket`, `url`.
+    pub kind: &'static str,
+    /// `GET`, …, `ANY`; a WebSocket's route; empty for a URL.
+    pub method: String,
+    /// With a leading slash; empty for WebSockets and URLs.
+    pub path: String,
+}
+
+/// Something to tell the person who wrote the document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    pub message: String,
+    pub at: Option<Position>,
+}
+
+/// Where this deployment's archives are.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Release {
+    /// Distinguishes this deployment: milliseconds since 1970, as the Framework has it. Part of the logical id of an
+    /// API's deployment, which is otherwise never updated.
+    pub id: String,
+    /// By name of the [`Package`].
+    pub artifacts: std::collections::BTreeMap<String, Artifact>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Artifact {
+    /// The object's key in the deployment bucket.
+    pub key: String,
+    /// Of the archive's bytes, in Base64.
+    pub sha256: String,
+}
+
+/// A template, and what there is to say about it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compiled {
+    pub template: Value,
+    pub warnings: Vec<Notice>,
+}
+
+// === impl Service ===
+
+impl Service {
+    /// The template that makes only the deployment bucket; the first deployment of a stack without a bucket of its own
+    /// begins with it.
+    pub fn core_template(&self) -> Value {
+        compile::core_template(self)
+    }
+
+    /// The whole template. Every package must have its artifact in `release`.
+    pub fn template(&self, release: &Release) -> Result<Compiled, Problem> {
+        compile::template(self, release).map_err(|problem| problem.in_file(&self.file))
+    }
+
+    /// Where the part at `path` of the document is written, or the nearest part around it.
+    pub(super) fn position(&self, path: &[&str]) -> Position {
+        let mut node = &self.tree;
+        for step in path {
+            let inner = match &node.value {
+                crate::yaml::Value::List(items) => {
+                    step.parse::<usize>().ok().and_then(|index| items.get(index))
+                }
+                _ => node.get(step),
+            };
+            match inner {
+                Some(inner) => node = inner,
+                None => break,
+            }
+        }
+        node.at
+    }
+
+    pub(super) fn provider(&self) -> &Value {
+        &self.document["provider"]
+    }
+}
