@@ -45,6 +45,8 @@ pub const EPHEMERAL_MIB_MAX: u32 = 10_240;
 pub const TAGS_MAX: usize = 50;
 /// Aliases of one function. AWS names no figure; they share their function's record.
 pub const ALIASES_MAX: usize = 1_000;
+/// Resource policy of one function, version, alias or layer version, bytes.
+pub const POLICY_BYTES_MAX: usize = 20_480;
 /// Layers of one function.
 pub const LAYERS_MAX: usize = 5;
 

@@ -200,6 +200,7 @@ pub(crate) async fn alias_delete(
         let mut next = Function::clone(&function);
         next.record.aliases.remove(alias);
         next.record.provisioned.remove(alias);
+        next.record.policies.remove(alias);
         let function = writer.save(next).await?;
         concurrency::apply(lambda, &function);
     }

@@ -63,6 +63,15 @@ pub(crate) enum LambdaError {
         "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve the latest Revision Id"
     )]
     RevisionMismatch,
+    #[error(
+        "The Revision Id provided does not match the latest Revision Id. Call the {operation} API to retrieve the latest Revision Id"
+    )]
+    PolicyRevisionMismatch { operation: &'static str },
+    #[error(
+        "The final policy size ({bytes}) is bigger than the limit ({}).",
+        limits::POLICY_BYTES_MAX
+    )]
+    PolicyTooLong { bytes: usize },
     #[error("{0}")]
     TooLarge(String),
     #[error(
@@ -131,7 +140,10 @@ impl LambdaError {
             | Self::Conflict(_)
             | Self::UpdateInProgress(_)
             | Self::WrongState(_) => Fault::user("ResourceConflictException", 409, text),
-            Self::RevisionMismatch => Fault::user("PreconditionFailedException", 412, text),
+            Self::RevisionMismatch | Self::PolicyRevisionMismatch { .. } => {
+                Fault::user("PreconditionFailedException", 412, text)
+            }
+            Self::PolicyTooLong { .. } => Fault::user("PolicyLengthExceededException", 400, text),
             Self::TooLarge(_) | Self::PayloadTooLarge { .. } => {
                 Fault::plain("RequestEntityTooLargeException", 413, text)
             }

@@ -33,6 +33,8 @@ mod package;
 mod package_dirs;
 mod patterns;
 mod payload;
+mod permissions;
+mod policy;
 mod provisioned;
 mod publish;
 mod read;
@@ -242,6 +244,9 @@ impl Lambda {
             }
             Operation::ListTags { arn } => tags::list(self, auth, &arn),
             Operation::GetAccountSettings => account::settings_get(self, auth),
+            Operation::Permission(operation) => {
+                Box::pin(permissions::run(self, auth, request, operation)).await
+            }
             Operation::NotImplemented(operation) => Err(LambdaError::NotImplemented(format!(
                 "{operation} is not implemented by this server yet."
             ))),

@@ -61,6 +61,15 @@ patterns! {
     HANDLER = r"[^\s]+";
     /// Key and resource ARNs, which may be empty.
     ARN_OR_EMPTY = r"(arn:(aws[a-zA-Z-]*)?:[a-z0-9-.]+:.*)|()";
+    ARN = r"arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)";
+    STATEMENT = r"([a-zA-Z0-9-_]+)";
+    STATEMENT_TO_REMOVE = r"([a-zA-Z0-9-_.]+)";
+    ACTION = r"(lambda:[*]|lambda:[a-zA-Z]+|[*])";
+    PRINCIPAL = r"[^\s]+";
+    ACCOUNT = r"\d{12}";
+    /// `eventSourceToken`
+    TOKEN = r"[a-zA-Z0-9._\-]+";
+    ORGANIZATION = r"o-[a-z0-9]{10,32}";
     SUBNET = r"subnet-[0-9a-z]*";
     SECURITY_GROUP = r"sg-[0-9a-zA-Z]*";
     ENVIRONMENT_NAME = r"[a-zA-Z]([a-zA-Z0-9_])+";

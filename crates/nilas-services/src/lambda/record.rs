@@ -8,6 +8,8 @@ use nilas_model::{AccountId, FunctionId, FunctionName, LogFormat, LogLevel, Regi
 use nilas_store::BlobHash;
 use serde::{Deserialize, Serialize};
 
+use super::policy::PolicyRecord;
+
 /// `ACCOUNT/REGION/NAME`
 pub(crate) fn store_key(id: &FunctionId) -> String {
     format!("{}/{}/{}", id.account.as_str(), id.region.as_str(), id.name.as_str())
@@ -38,6 +40,9 @@ pub(crate) struct FunctionRecord {
     /// Provisioned concurrency by qualifier: an alias's name, or a version's number.
     #[serde(default)]
     pub provisioned: BTreeMap<String, ProvisionedRecord>,
+    /// Resource policies by qualifier; the function's own is at the empty one.
+    #[serde(default)]
+    pub policies: BTreeMap<String, PolicyRecord>,
 }
 
 /// Environments to keep initialised.
@@ -58,6 +63,7 @@ impl FunctionRecord {
             aliases: BTreeMap::new(),
             reserved_concurrency: None,
             provisioned: BTreeMap::new(),
+            policies: BTreeMap::new(),
         }
     }
 

@@ -30,6 +30,7 @@ use crate::{Service, Services, ServicesConfig};
 
 mod aliases;
 mod concurrency;
+mod permissions;
 mod snap_start;
 
 const BASE: &str = "/2015-03-31/functions";
