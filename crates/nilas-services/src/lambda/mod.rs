@@ -159,7 +159,9 @@ impl Lambda {
         request: &ApiRequest,
     ) -> ApiResponse {
         let answer = match Operation::of(request) {
-            Some(operation) => self.run(auth, request, operation).await,
+            Some(Operation::Invoke { name }) => invoke::invoke(self, auth, request, &name).await,
+            // Boxed: an invocation's future, which is moved several times, would be as large as the largest of them.
+            Some(operation) => Box::pin(self.run(auth, request, operation)).await,
             None => Err(LambdaError::UnknownOperation),
         };
         answer.unwrap_or_else(|err| {
@@ -188,46 +190,37 @@ impl Lambda {
     ) -> Result<ApiResponse, LambdaError> {
         match operation {
             Operation::Invoke { name } => invoke::invoke(self, auth, request, &name).await,
-            // The others boxed: an invocation's future, which is moved several times, is as large as the largest of them.
-            Operation::CreateFunction => Box::pin(function_create(self, auth, request)).await,
+            Operation::CreateFunction => function_create(self, auth, request).await,
             Operation::ListFunctions => function_list(self, auth, request),
             Operation::GetFunction { name } => function_get(self, auth, request, &name),
-            Operation::DeleteFunction { name } => {
-                Box::pin(function_delete(self, auth, request, &name)).await
-            }
+            Operation::DeleteFunction { name } => function_delete(self, auth, request, &name).await,
             Operation::UpdateFunctionCode { name } => {
-                Box::pin(function_update_code(self, auth, request, &name)).await
+                function_update_code(self, auth, request, &name).await
             }
             Operation::GetFunctionConfiguration { name } => {
                 function_get_configuration(self, auth, request, &name)
             }
             Operation::UpdateFunctionConfiguration { name } => {
-                Box::pin(function_update_configuration(self, auth, request, &name)).await
+                function_update_configuration(self, auth, request, &name).await
             }
-            Operation::PublishVersion { name } => {
-                Box::pin(version_publish(self, auth, request, &name)).await
-            }
+            Operation::PublishVersion { name } => version_publish(self, auth, request, &name).await,
             Operation::ListVersionsByFunction { name } => version_list(self, auth, request, &name),
-            Operation::CreateAlias { name } => {
-                Box::pin(alias_create(self, auth, request, &name)).await
-            }
+            Operation::CreateAlias { name } => alias_create(self, auth, request, &name).await,
             Operation::ListAliases { name } => alias_list(self, auth, request, &name),
             Operation::GetAlias { name, alias } => alias_get(self, auth, &name, &alias),
             Operation::UpdateAlias { name, alias } => {
-                Box::pin(alias_update(self, auth, request, &name, &alias)).await
+                alias_update(self, auth, request, &name, &alias).await
             }
-            Operation::DeleteAlias { name, alias } => {
-                Box::pin(alias_delete(self, auth, &name, &alias)).await
-            }
+            Operation::DeleteAlias { name, alias } => alias_delete(self, auth, &name, &alias).await,
             Operation::PutFunctionConcurrency { name } => {
-                Box::pin(concurrency_put(self, auth, request, &name)).await
+                concurrency_put(self, auth, request, &name).await
             }
             Operation::GetFunctionConcurrency { name } => concurrency_get(self, auth, &name),
             Operation::DeleteFunctionConcurrency { name } => {
-                Box::pin(concurrency_delete(self, auth, &name)).await
+                concurrency_delete(self, auth, &name).await
             }
             Operation::PutProvisionedConcurrencyConfig { name } => {
-                Box::pin(provisioned_put(self, auth, request, &name)).await
+                provisioned_put(self, auth, request, &name).await
             }
             Operation::GetProvisionedConcurrencyConfig { name } => {
                 provisioned_get(self, auth, request, &name)
@@ -236,16 +229,14 @@ impl Lambda {
                 provisioned_list(self, auth, request, &name)
             }
             Operation::DeleteProvisionedConcurrencyConfig { name } => {
-                Box::pin(provisioned_delete(self, auth, request, &name)).await
+                provisioned_delete(self, auth, request, &name).await
             }
-            Operation::TagResource { arn } => Box::pin(tags::tag(self, auth, request, &arn)).await,
-            Operation::UntagResource { arn } => {
-                Box::pin(tags::untag(self, auth, request, &arn)).await
-            }
+            Operation::TagResource { arn } => tags::tag(self, auth, request, &arn).await,
+            Operation::UntagResource { arn } => tags::untag(self, auth, request, &arn).await,
             Operation::ListTags { arn } => tags::list(self, auth, &arn),
             Operation::GetAccountSettings => account::settings_get(self, auth),
             Operation::Permission(operation) => {
-                Box::pin(permissions::run(self, auth, request, operation)).await
+                permissions::run(self, auth, request, operation).await
             }
             Operation::NotImplemented(operation) => Err(LambdaError::NotImplemented(format!(
                 "{operation} is not implemented by this server yet."
