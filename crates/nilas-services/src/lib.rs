@@ -15,9 +15,11 @@ mod logs;
 mod s3;
 mod services;
 mod sts;
-#[cfg_attr(
-    not(test),
-    expect(unused_imports, reason = "integrations of REST APIs are to render with it")
+#[allow(
+    dead_code,
+    unused_imports,
+    clippy::allow_attributes,
+    reason = "integrations of REST APIs are to render with it"
 )]
 mod vtl;
 
