@@ -13,7 +13,6 @@ mod dotenv;
 mod endpoints;
 mod json;
 mod load;
-#[cfg_attr(not(test), expect(dead_code, reason = "the names of events' resources"))]
 mod naming;
 mod packages;
 mod plugins;
@@ -25,8 +24,8 @@ mod variables;
 pub use answers::{Answer, Answers, Problem, Question};
 pub use load::{Loaded, load};
 pub use service::{
-    Artifact, Compiled, Contents, Deployment, Endpoint, Notice, Package, PackageRules, Release,
-    Service, ServiceFunction, ServiceLayer,
+    Artifact, BucketEvent, Compiled, Contents, Deployment, Endpoint, ExistingBucket, Notice,
+    Package, PackageRules, Release, Service, ServiceFunction, ServiceLayer,
 };
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::answers::Problem;
-use super::service::{Artifact, Compiled, Notice, Release, Service};
+use super::service::{Artifact, Compiled, ExistingBucket, Notice, Release, Service};
 use super::{json, naming};
 
 pub(super) const ROLE: &str = "IamRoleLambdaExecution";
@@ -42,6 +42,7 @@ pub(super) struct Compiler<'a> {
     template: Map<String, Value>,
     resources: Map<String, Value>,
     outputs: Map<String, Value>,
+    existing_buckets: Vec<ExistingBucket>,
     warnings: Vec<Notice>,
 }
 
@@ -62,6 +63,15 @@ pub(super) struct Alias {
     suffix: &'static str,
 }
 
+/// One entry of a function's `events`.
+struct Event<'f> {
+    function: &'f Function,
+    /// Among the function's events, from 0.
+    index: usize,
+    kind: &'static str,
+    value: &'f Value,
+}
+
 // === impl Compiler ===
 
 impl<'a> Compiler<'a> {
@@ -78,8 +88,17 @@ impl<'a> Compiler<'a> {
         let functions = json::members(&service.document["functions"])
             .map(|(key, config)| Function::new(key, config))
             .collect();
-        let warnings = Vec::new();
-        Self { service, release, functions, template, resources, outputs, warnings }
+        let (existing_buckets, warnings) = (Vec::new(), Vec::new());
+        Self {
+            service,
+            release,
+            functions,
+            template,
+            resources,
+            outputs,
+            existing_buckets,
+            warnings,
+        }
     }
 
     fn provider(&self) -> &'a Value {
@@ -149,6 +168,15 @@ impl<'a> Compiler<'a> {
     fn problem(&self, path: &[&str], message: impl Into<String>) -> Problem {
         Problem::new(message).at(self.service.position(path))
     }
+
+    fn event_problem(&self, event: &Event<'_>, message: impl Into<String>) -> Problem {
+        let index = event.index.to_string();
+        self.problem(&["functions", &event.function.key, "events", &index, event.kind], message)
+    }
+
+    fn warn(&mut self, message: impl Into<String>) {
+        self.warnings.push(Notice { message: message.into(), at: None });
+    }
 }
 
 // === impl Function ===
@@ -192,4 +220,19 @@ impl Function {
     fn depends(&self) -> Value {
         self.alias_id().into()
     }
+}
+
+/// All entries of one kind, in the document's order. `- kind` alone is an entry whose value is its name.
+fn events<'f>(functions: &'f [Function], kind: &'static str) -> Vec<Event<'f>> {
+    let mut all = Vec::new();
+    for function in functions {
+        for (index, event) in json::items(&function.config["events"]).iter().enumerate() {
+            let value = match event {
+                Value::String(name) if name == kind => Some(event),
+                event => event.get(kind),
+            };
+            all.extend(value.map(|value| Event { function, index, kind, value }));
+        }
+    }
+    all
 }

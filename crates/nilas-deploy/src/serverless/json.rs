@@ -51,12 +51,12 @@ pub(super) fn without_nulls(value: Value) -> Value {
     }
 }
 
-/// With every object's keys in order.
+/// With every object's keys in the order in which the Framework's JavaScript sorts them, by `localeCompare`.
 pub(super) fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
             let mut keys: Vec<&String> = map.keys().collect();
-            keys.sort_by(|a, b| a.encode_utf16().cmp(b.encode_utf16()));
+            keys.sort_by_cached_key(|key| collation(key));
             keys.into_iter()
                 .map(|key| (key.clone(), sorted(&map[key])))
                 .collect::<Map<_, _>>()
@@ -64,6 +64,31 @@ pub(super) fn sorted(value: &Value) -> Value {
         }
         Value::Array(items) => items.iter().map(sorted).collect(),
         other => other.clone(),
+    }
+}
+
+/// Unicode's root collation for ASCII: punctuation, digits, letters whatever their case; then lower case first.
+fn collation(key: &str) -> (Vec<u32>, Vec<bool>) {
+    const PUNCTUATION: &str = " _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$";
+    let primary = |char: char| match char {
+        'a'..='z' | 'A'..='Z' | '0'..='9' => u32::from(char.to_ascii_lowercase()) + 0x100,
+        _ => match PUNCTUATION.find(char) {
+            Some(place) => u32::try_from(place).unwrap_or_default(),
+            None => u32::from(char) + 0x200,
+        },
+    };
+    (key.chars().map(primary).collect(), key.chars().map(char::is_uppercase).collect())
+}
+
+/// Takes members that are null out of objects, however deep.
+pub(super) fn strip_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, value| !value.is_null());
+            map.values_mut().for_each(strip_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip_nulls),
+        _ => {}
     }
 }
 

@@ -157,7 +157,31 @@ pub struct Artifact {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Compiled {
     pub template: Value,
+    /// What is to be done when the stack is there, for CloudFormation cannot.
+    pub existing_buckets: Vec<ExistingBucket>,
     pub warnings: Vec<Notice>,
+}
+
+/// A bucket of somebody else's that is to notify a function (`s3` events with `existing: true`): add to its
+/// notification configuration, leaving what is there. The template allows the bucket to invoke the function.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExistingBucket {
+    /// A name, or a function of CloudFormation (`Ref` of a resource of the stack, mostly).
+    pub bucket: Value,
+    /// Key of the function.
+    pub function: String,
+    pub function_name: String,
+    /// Alias to invoke.
+    pub qualifier: Option<String>,
+    pub events: Vec<BucketEvent>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketEvent {
+    /// `s3:ObjectCreated:*`, …
+    pub event: String,
+    /// Pairs of `prefix` or `suffix` and its value.
+    pub rules: Vec<(String, String)>,
 }
 
 // === impl Service ===

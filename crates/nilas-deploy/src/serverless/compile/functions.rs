@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::json::{either, items, members, truthy};
+use super::super::json::{either, items, members, text, truthy};
 use super::{Compiler, Function, Problem, ROLE, iam, invoke_config, url, versions};
 
 pub(super) fn compile(c: &mut Compiler<'_>) -> Result<(), Problem> {
@@ -10,6 +10,8 @@ pub(super) fn compile(c: &mut Compiler<'_>) -> Result<(), Problem> {
     for function in functions.iter() {
         let resource = resource(c, function)?;
         c.add(function.logical_id(), function, resource);
+    }
+    for function in functions.iter() {
         versions::compile(c, function)?;
         logging(c, function);
         url::compile(c, function);
@@ -28,7 +30,12 @@ fn resource(c: &mut Compiler<'_>, function: &Function) -> Result<Value, Problem>
     encryption(c, config, &mut properties);
     tracing(c, config, &mut properties);
     if truthy(&config["environment"]) || truthy(&c.provider()["environment"]) {
-        let variables = joined(&c.provider()["environment"], &config["environment"]);
+        let mut variables = joined(&c.provider()["environment"], &config["environment"]);
+        // Lambda knows texts only.
+        for value in variables.values_mut().filter(|value| value.is_number() || value.is_boolean())
+        {
+            *value = text(value).into();
+        }
         properties.insert("Environment".into(), json!({"Variables": variables}));
     }
     role(c, config, &mut properties, &mut depends);

@@ -1,6 +1,6 @@
 //! The last step: the document's own `resources` and `outputs` on top of what was made.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::super::json::{self, members};
 use super::{Compiled, Compiler, Problem};
@@ -8,7 +8,7 @@ use super::{Compiled, Compiler, Problem};
 pub(super) fn finish(mut c: Compiler<'_>) -> Result<Compiled, Problem> {
     let mut template = std::mem::take(&mut c.template);
     template.insert("Resources".into(), std::mem::take(&mut c.resources).into());
-    template.insert("Outputs".into(), std::mem::take(&mut c.outputs).into());
+    template.insert("Outputs".into(), exported(&mut c).into());
     let mut template = Value::Object(template);
     let mut own = c.service.document["resources"].clone();
     let extensions = match &mut own {
@@ -21,7 +21,22 @@ pub(super) fn finish(mut c: Compiler<'_>) -> Result<Compiled, Problem> {
     for (id, extension) in members(&extensions) {
         extend(&c, &mut template, id, extension)?;
     }
-    Ok(Compiled { template, warnings: c.warnings })
+    for resource in template["Resources"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        if let Some(properties) = resource.get_mut("Properties") {
+            json::strip_nulls(properties);
+        }
+    }
+    Ok(Compiled { template, existing_buckets: c.existing_buckets, warnings: c.warnings })
+}
+
+/// Other stacks can import every output that was made.
+fn exported(c: &mut Compiler<'_>) -> Map<String, Value> {
+    let mut outputs = std::mem::take(&mut c.outputs);
+    for (name, output) in &mut outputs {
+        let export = format!("sls-{}-{}-{name}", c.service.name, c.service.stage);
+        output["Export"] = json!({"Name": export});
+    }
+    outputs
 }
 
 fn extend(c: &Compiler<'_>, template: &mut Value, id: &str, by: &Value) -> Result<(), Problem> {
