@@ -144,7 +144,7 @@ CREATES = [
     (*create(FunctionName=OTHER_ACCOUNT), (403, "AccessDeniedException", {"Message": ""})),
     (*create(Layers=[layer("l", n) for n in range(6)]), U("Cannot reference more than 5 layers.")),
     (*create(Layers=[layer("l", region="eu-west-1")]), U("Layers are not in the same region as the function. Layers are expected to be in region us-east-1.")),
-    (*create(Layers=[layer("l")]), U("Layer version ARN does not exist.")),
+    (*create(Layers=[layer("l")]), U(f"Layer version {layer('l')} does not exist.")),
     (*create(VpcConfig={"SubnetIds": ["subnet-1234"], "SecurityGroupIds": ["sg-1"]}), U("Error occurred while DescribeSubnets. EC2 Error Code: InvalidSubnetID.NotFound. EC2 Error Message: The subnet ID 'subnet-1234' does not exist")),
     (*create(VpcConfig={"SubnetIds": ["net"], "SecurityGroupIds": []}), V(violated("[net]", "vpcConfig.subnetIds", "Member must satisfy constraint: [Member must have length less than or equal to 1024, Member must have length greater than or equal to 0, Member must satisfy regular expression pattern: subnet-[0-9a-z]*, Member must not be null]"))),
     (*create(Tags={f"k{n}": "v" for n in range(51)}), U("Number of tags exceeds resource tag limit.")),

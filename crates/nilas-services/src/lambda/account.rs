@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::error::LambdaError;
 use super::functions::Function;
+use super::layer_store::{Layer, LayerId};
 use super::{Lambda, body, concurrency};
 
 #[derive(Debug, Serialize)]
@@ -40,6 +41,7 @@ pub(crate) fn settings_get(
     auth: &AuthContext,
 ) -> Result<ApiResponse, LambdaError> {
     let functions = lambda.functions.of(&auth.account, &auth.region);
+    let layers = lambda.layers.of(&auth.account, &auth.region);
     let output = Output {
         account_limit: AccountLimit {
             total_code_size: limits::TOTAL_CODE_BYTES_MAX,
@@ -49,7 +51,7 @@ pub(crate) fn settings_get(
             unreserved_concurrent_executions: concurrency::unreserved(lambda, None),
         },
         account_usage: AccountUsage {
-            total_code_size: code_bytes(&functions),
+            total_code_size: code_bytes(&functions) + layer_bytes(&layers),
             function_count: functions.len(),
         },
     };
@@ -60,6 +62,12 @@ pub(crate) fn settings_get(
 /// its code.
 pub(crate) fn code_bytes(functions: &[Arc<Function>]) -> u64 {
     functions.iter().map(|function| code_bytes_of(function)).sum()
+}
+
+/// Each version of a layer counts, too.
+pub(crate) fn layer_bytes(layers: &[(LayerId, Arc<Layer>)]) -> u64 {
+    let versions = layers.iter().flat_map(|(_, layer)| layer.versions.values());
+    versions.map(|version| version.code.bytes).sum()
 }
 
 fn code_bytes_of(function: &Function) -> u64 {

@@ -19,7 +19,7 @@ use super::lifecycle::{new_revision_id, settle_before_first_look};
 use super::record::{Architecture, Code, State, VersionRecord};
 use super::settings::not_supported;
 use super::validation::{ItemConstraint, Violations};
-use super::{Lambda, account, body, publish, target};
+use super::{Lambda, account, body, layer_use, publish, target};
 
 /// `FunctionCode`, and the same members flat in UpdateFunctionCode.
 #[derive(Debug, Default, Deserialize)]
@@ -86,16 +86,9 @@ pub(crate) async fn function_update_code(
         state: State::Updating,
         published_from: None,
     };
+    layer_use::check_size(&next.record.latest)?;
     if dry_run {
-        let would_be = VersionRecord {
-            state: latest.state,
-            revision_id: latest.revision_id.clone(),
-            ..next.record.latest.clone()
-        };
-        return body::answer(
-            StatusCode::OK,
-            &FunctionConfiguration::of(&function, Version::Latest, &would_be),
-        );
+        return answer_dry_run(&function, next.record.latest);
     }
     let answered = match input.publish {
         Some(true) => Version::Published(publish::add_version(
@@ -112,6 +105,15 @@ pub(crate) async fn function_update_code(
     settle_before_first_look(lambda, Some(&before), &function).await;
     let record = function.version(answered).ok_or_else(|| target.not_found())?;
     body::answer(StatusCode::OK, &FunctionConfiguration::of(&function, answered, record))
+}
+
+/// What would be there, in the state in which it is.
+fn answer_dry_run(function: &Function, next: VersionRecord) -> Result<ApiResponse, LambdaError> {
+    let latest = &function.record.latest;
+    let (state, revision_id) = (latest.state, latest.revision_id.clone());
+    let would_be = VersionRecord { state, revision_id, ..next };
+    let shown = FunctionConfiguration::of(function, Version::Latest, &would_be);
+    body::answer(StatusCode::OK, &shown)
 }
 
 fn check_members(input: &Input, source: &CodeInput<'_>, name: &str) -> Result<(), LambdaError> {
@@ -165,15 +167,18 @@ impl Lambda {
     ) -> Result<(Code, Hold), LambdaError> {
         let bytes = zip.len() as u64;
         let functions = self.functions.of(&auth.account, &auth.region);
-        if account::code_bytes(&functions) + bytes > limits::TOTAL_CODE_BYTES_MAX {
+        let layers = account::layer_bytes(&self.layers.of(&auth.account, &auth.region));
+        let stored = account::code_bytes(&functions) + layers;
+        if stored + bytes > limits::TOTAL_CODE_BYTES_MAX {
             return Err(LambdaError::CodeStorageExceeded);
         }
-        let sha256 = self.packages.check(zip.clone()).await?.to_string();
+        let (blob, unzipped_bytes) = self.packages.check(zip.clone()).await?;
+        let sha256 = blob.to_string();
         let hold = self.garbage.hold(&sha256).await;
         if keep {
             self.blobs.put(zip).await?;
         }
-        Ok((Code { sha256, bytes }, hold))
+        Ok((Code { sha256, bytes, unzipped_bytes }, hold))
     }
 }
 

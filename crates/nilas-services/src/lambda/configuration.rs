@@ -10,7 +10,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::functions::Function;
-use super::record::{Logging, State, VersionRecord};
+use super::record::{LayerRecord, Logging, State, VersionRecord};
 use super::snap_start;
 
 #[derive(Debug, Serialize)]
@@ -49,6 +49,15 @@ pub(crate) struct FunctionConfiguration<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     runtime_version_config: Option<RuntimeVersionConfig>,
     logging_config: LoggingConfig<'a>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    layers: Vec<Layer<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Layer<'a> {
+    arn: &'a str,
+    code_size: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -177,6 +186,7 @@ impl<'a> FunctionConfiguration<'a> {
             },
             runtime_version_config: Some(RuntimeVersionConfig { runtime_version_arn: runtime_arn }),
             logging_config: logging(&settings.logging),
+            layers: settings.layers.iter().map(Layer::new).collect(),
         }
     }
 
@@ -192,6 +202,12 @@ impl<'a> FunctionConfiguration<'a> {
     /// Lists tell neither states nor runtime versions.
     pub(crate) fn in_list(self) -> Self {
         Self { status: None, runtime_version_config: None, ..self }
+    }
+}
+
+impl<'a> Layer<'a> {
+    fn new(record: &'a LayerRecord) -> Self {
+        Self { arn: &record.arn, code_size: record.code.bytes }
     }
 }
 

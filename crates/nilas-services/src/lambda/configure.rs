@@ -15,7 +15,7 @@ use super::lifecycle::{new_revision_id, settle_before_first_look};
 use super::record::State;
 use super::settings::SettingsInput;
 use super::validation::Violations;
-use super::{Lambda, body, snap_start, target};
+use super::{Lambda, body, layer_use, snap_start, target};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -36,11 +36,16 @@ pub(crate) async fn function_update_configuration(
     settings.check_members(&mut v);
     v.finish()?;
     let target = target::resolve(auth, "UpdateFunctionConfiguration", name, None)?;
-    lambda.functions.get(&target.id).ok_or_else(|| target.not_found())?;
+    let function = lambda.functions.get(&target.id).ok_or_else(|| target.not_found())?;
     if let Some(runtime) = &settings.runtime {
         lambda.resolve_runtime(runtime).await?;
     }
     settings.check_meaning(&target.id)?;
+    let already = function.record.latest.settings.layers.as_slice();
+    let layers = match settings.layers() {
+        Some(arns) => Some(layer_use::resolve(lambda, auth, &arns, already).await?),
+        None => None,
+    };
 
     let writer = lambda.functions.write().await;
     let function = lambda.functions.get(&target.id).ok_or_else(|| target.not_found())?;
@@ -48,6 +53,10 @@ pub(crate) async fn function_update_configuration(
     let mut next = Function::clone(&function);
     let latest = &mut next.record.latest;
     settings.apply(&mut latest.settings)?;
+    if let Some(layers) = &layers {
+        latest.settings.layers.clone_from(&layers.layers);
+    }
+    layer_use::check_size(latest)?;
     snap_start::check(&latest.settings)?;
     latest.revision_id = new_revision_id();
     latest.modified_ms = lambda.clock.epoch_ms();

@@ -17,7 +17,7 @@ use super::lifecycle::{new_revision_id, settle_before_first_look};
 use super::record::{FunctionRecord, State, VersionRecord};
 use super::settings::{self, SettingsInput, not_supported};
 use super::validation::Violations;
-use super::{Lambda, body, publish, snap_start, target};
+use super::{Lambda, body, layer_use, publish, snap_start, target};
 
 /// Members beside those of `SettingsInput`.
 #[derive(Debug, Default, Deserialize)]
@@ -59,6 +59,9 @@ pub(crate) async fn function_create(
     if let Some(architecture) = architecture(input.architectures.as_deref()) {
         settings.architecture = architecture;
     }
+    let arns = settings_input.layers().unwrap_or_default();
+    let layers = layer_use::resolve(lambda, auth, &arns, &[]).await?;
+    settings.layers.clone_from(&layers.layers);
     let zip = source.zip()?;
     let exists = || LambdaError::AlreadyExists(id.name.as_str().to_owned());
     if lambda.functions.get(&id).is_some() {
@@ -79,6 +82,7 @@ pub(crate) async fn function_create(
         state: State::Pending,
         published_from: None,
     };
+    layer_use::check_size(&latest)?;
     let tags = input.tags.unwrap_or_default();
     let record = FunctionRecord::new(latest, tags);
     let mut function = Function {

@@ -8,6 +8,7 @@ use nilas_wire::{Blame, Fault, FaultShape};
 use super::functions::Unusable;
 use super::package::PackageError;
 use super::runtimes::RuntimeError;
+use super::validation::RUNTIMES_SHOWN;
 
 /// `Display` is the text the caller reads, except for the last variants, which are nobody's business outside.
 #[derive(Debug, thiserror::Error)]
@@ -271,9 +272,7 @@ impl From<RuntimeError> for LambdaError {
             // No quotes round the identifier: so AWS writes it.
             RuntimeError::Unknown { identifier } => Self::invalid(format!(
                 "Value {identifier} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: \
-                 [nodejs20.x, python3.14, provided.al2023, python3.12, python3.13, nodejs24.x, nodejs22.x, java25, \
-                 python3.10, python3.11, java21, ruby3.3, ruby3.4, ruby3.2, python3.8, python3.9, java17, nodejs16.x, \
-                 dotnet10, dotnet8, java11, dotnet6, nodejs18.x, provided.al2, java8.al2] or be a valid ARN"
+                 {RUNTIMES_SHOWN} or be a valid ARN"
             )),
             RuntimeError::Deprecated { identifier } => Self::invalid(format!(
                 "The runtime parameter of {identifier} is no longer supported for creating or updating AWS Lambda \

@@ -78,8 +78,9 @@ impl Function {
     }
 
     /// Hashes of the packages that its versions have.
-    fn packages(&self) -> BTreeSet<String> {
-        self.versions().map(|(_, record)| record.code.sha256.clone()).collect()
+    pub(crate) fn packages(&self) -> BTreeSet<String> {
+        let packages = self.versions().flat_map(|(_, record)| record.packages());
+        packages.map(|code| code.sha256.clone()).collect()
     }
 }
 
@@ -172,8 +173,9 @@ impl Functions {
     /// Whether any version of any function has this package.
     pub(crate) fn has_package(&self, sha256: &str) -> bool {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-        map.values()
-            .any(|function| function.versions().any(|(_, record)| record.code.sha256 == sha256))
+        let versions = map.values().flat_map(|function| function.versions());
+        let mut packages = versions.flat_map(|(_, record)| record.packages());
+        packages.any(|code| code.sha256 == sha256)
     }
 
     /// Wakes at every change of any function.
@@ -258,7 +260,7 @@ fn version_key(id: &FunctionId, number: u64) -> String {
     format!("{}/{number:020}", record::store_key(id))
 }
 
-async fn read_all(
+pub(crate) async fn read_all(
     records: &Records,
     space: &str,
 ) -> Result<Vec<(String, nilas_store::Record)>, StoreError> {
@@ -274,7 +276,7 @@ async fn read_all(
     }
 }
 
-fn encode<T: Serialize>(value: &T) -> Result<Bytes, LambdaError> {
+pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Bytes, LambdaError> {
     let bytes = serde_json::to_vec(value);
     Ok(Bytes::from(bytes.map_err(|source| LambdaError::Internal {
         step: "encoding a record",
@@ -282,7 +284,7 @@ fn encode<T: Serialize>(value: &T) -> Result<Bytes, LambdaError> {
     })?))
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, LambdaError> {
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, LambdaError> {
     serde_json::from_slice(bytes).map_err(|source| LambdaError::Internal {
         step: "decoding a record",
         source: source.into(),

@@ -74,7 +74,8 @@ impl Garbage {
 
     fn has_snapshot(&self, sha256: &str) -> bool {
         let of_package = |snapshot: Arc<VersionSnapshot>| {
-            snapshot.code_dir.file_name() == Path::new(sha256).file_name()
+            let mut dirs = snapshot.layer_dirs.iter().chain([&snapshot.code_dir]);
+            dirs.any(|dir| dir.file_name() == Path::new(sha256).file_name())
         };
         self.state().snapshots.iter().filter_map(Weak::upgrade).any(of_package)
     }
@@ -129,7 +130,7 @@ async fn sweep(lambda: &Lambda) -> bool {
             left = true;
             continue;
         }
-        if lambda.functions.has_package(&sha256) {
+        if lambda.functions.has_package(&sha256) || lambda.layers.has_package(&sha256) {
             lambda.garbage.acquit(&sha256);
             continue;
         }

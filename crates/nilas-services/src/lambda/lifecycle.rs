@@ -19,6 +19,7 @@ use super::{Lambda, concurrency, snap_start};
 /// What a version needs of this machine.
 struct Ready {
     code_dir: PathBuf,
+    layer_dirs: Vec<PathBuf>,
     kind: RuntimeKind,
     interpreter: Option<Interpreter>,
 }
@@ -72,7 +73,10 @@ async fn settle(lambda: &Lambda, id: &FunctionId, version: Version) {
     let Some(function) = lambda.functions.get(id) else { return };
     let Some(record) = function.version(version).cloned() else { return };
     // Until the snapshot is there, which then keeps the package.
-    let _hold = lambda.garbage.hold(&record.code.sha256).await;
+    let mut holds = Vec::new();
+    for code in record.packages() {
+        holds.push(lambda.garbage.hold(&code.sha256).await);
+    }
     let Some(made) = make(lambda, id, version, &record).await else { return };
     let writer = lambda.functions.write().await;
     let made_generation = made.as_ref().map(|snapshot| snapshot.generation).ok();
@@ -171,8 +175,12 @@ async fn make(
 
 async fn make_ready(lambda: &Lambda, record: &VersionRecord) -> Result<Ready, LambdaError> {
     let code_dir = lambda.packages.ensure(&record.code, &lambda.blobs).await?;
+    let mut layer_dirs = Vec::new();
+    for layer in &record.settings.layers {
+        layer_dirs.push(lambda.packages.ensure(&layer.code, &lambda.blobs).await?);
+    }
     let (kind, interpreter) = lambda.resolve_runtime(&record.settings.runtime).await?;
-    Ok(Ready { code_dir, kind, interpreter })
+    Ok(Ready { code_dir, layer_dirs, kind, interpreter })
 }
 
 fn snapshot(
@@ -199,7 +207,7 @@ fn snapshot(
         ephemeral_mib: settings.ephemeral_mib,
         environment: settings.environment.clone().unwrap_or_default(),
         code_dir: ready.code_dir,
-        layer_dirs: Vec::new(),
+        layer_dirs: ready.layer_dirs,
         logging: settings.logging.for_snapshot(),
         snap_start: snap_start::is_restored(version, settings),
     }
@@ -247,7 +255,11 @@ pub(crate) async fn is_repaired(
             interpreter.executable.display()
         )));
     }
-    if tokio::fs::metadata(&snapshot.code_dir).await.is_ok() {
+    let mut missing = false;
+    for dir in snapshot.layer_dirs.iter().chain([&snapshot.code_dir]) {
+        missing |= tokio::fs::metadata(dir).await.is_err();
+    }
+    if !missing {
         return Ok(false);
     }
     let (account, region) = (snapshot.account.clone(), snapshot.region.clone());

@@ -27,6 +27,10 @@ mod error;
 mod functions;
 mod garbage;
 mod invoke;
+mod layer_permissions;
+mod layer_store;
+mod layer_use;
+mod layers;
 mod lifecycle;
 mod list;
 mod package;
@@ -64,6 +68,7 @@ use delete::function_delete;
 use error::LambdaError;
 use functions::Functions;
 use garbage::Garbage;
+use layer_store::Layers;
 use list::{function_list, version_list};
 use package_dirs::PackageDirs;
 use provisioned::{provisioned_delete, provisioned_get, provisioned_list, provisioned_put};
@@ -76,6 +81,7 @@ pub(crate) use router::Operation;
 pub(crate) struct Lambda {
     config: LambdaConfig,
     functions: Functions,
+    layers: Layers,
     blobs: Blobs,
     packages: PackageDirs,
     garbage: Arc<Garbage>,
@@ -130,12 +136,15 @@ impl Lambda {
         let garbage = Arc::<Garbage>::default();
         let functions = Functions::load(store.records(), Arc::clone(&garbage));
         let functions = functions.await.map_err(failed("load its functions"))?;
+        let layers = Layers::load(store.records()).await;
+        let layers = layers.map_err(failed("load its layers"))?;
         let packages = PackageDirs::open(config.packages_dir.clone());
         let packages = packages
             .map_err(|err| failed("open the directory of packages")(LambdaError::Package(err)))?;
         let lambda = Arc::new(Self {
             config,
             functions,
+            layers,
             blobs: store.blobs(),
             packages,
             garbage,
@@ -238,25 +247,28 @@ impl Lambda {
             Operation::Permission(operation) => {
                 permissions::run(self, auth, request, operation).await
             }
+            Operation::Layer(operation) => layers::run(self, auth, request, operation).await,
             Operation::NotImplemented(operation) => Err(LambdaError::NotImplemented(format!(
                 "{operation} is not implemented by this server yet."
             ))),
         }
     }
 
-    /// The blob of a package that a version of `auth`'s functions has.
+    /// The blob of a package that a version of `auth`'s function or layer `name` has.
     pub(crate) fn package_blob(
         &self,
         auth: &AuthContext,
-        function: &str,
+        name: &str,
         sha256: &str,
     ) -> Option<BlobHash> {
         let functions = self.functions.of(&auth.account, &auth.region);
-        let function = functions.iter().find(|known| known.id.name.as_str() == function)?;
-        let mut versions = function.versions();
-        versions
-            .find(|(_, record)| record.code.sha256 == sha256)
-            .and_then(|(_, record)| record.code.blob())
+        let functions = functions.iter().filter(|known| known.id.name.as_str() == name);
+        let of_functions =
+            functions.flat_map(|function| function.versions()).map(|(_, record)| &record.code);
+        let layers = self.layers.of(&auth.account, &auth.region);
+        let layers = layers.iter().filter(|(id, _)| id.name == name);
+        let of_layers = layers.flat_map(|(_, layer)| layer.versions.values()).map(|v| &v.code);
+        of_functions.chain(of_layers).find(|code| code.sha256 == sha256)?.blob()
     }
 
     /// Never blocks the caller's thread, though detection may still be running.
@@ -275,10 +287,10 @@ impl Lambda {
     /// Removes packages that no version has, before anything else happens: what a crash kept the sweeps from.
     async fn remove_leftovers(&self) {
         let functions = self.functions.all();
-        let versions = functions.iter().flat_map(|function| function.versions());
         let used: BTreeSet<String> =
-            versions.map(|(_, record)| record.code.sha256.clone()).collect();
+            functions.iter().flat_map(|function| function.packages()).collect();
         self.packages.keep_only(&used);
+        let used: BTreeSet<String> = used.into_iter().chain(self.layers.packages()).collect();
         let blobs = self.blobs.list().await.unwrap_or_default();
         for blob in blobs.iter().filter(|blob| !used.contains(&blob.to_string())) {
             if let Err(err) = self.blobs.delete(blob).await {

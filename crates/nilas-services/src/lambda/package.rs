@@ -14,8 +14,8 @@ use zip::result::ZipError;
 
 type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
 
-/// Reads every byte of the archive and tells whether it may be unpacked.
-pub(crate) fn check(zip: &[u8]) -> Result<(), PackageError> {
+/// Reads every byte of the archive and tells whether it may be unpacked, and how many bytes its files have then.
+pub(crate) fn check(zip: &[u8]) -> Result<u64, PackageError> {
     if zip.is_empty() {
         return Err(PackageError::Empty);
     }
@@ -25,7 +25,7 @@ pub(crate) fn check(zip: &[u8]) -> Result<(), PackageError> {
     for file in plan.files() {
         copy_file(&mut archive, file.index, &mut io::sink(), &mut budget)?;
     }
-    Ok(())
+    Ok(UNZIPPED_BYTES_MAX - budget)
 }
 
 /// Writes the archive's content below `target`, a directory that does not exist yet.
@@ -356,7 +356,7 @@ mod tests {
 
     fn check_names(names: &[&str], expected: Expect) {
         let answer = match check(&archive(names)) {
-            Ok(()) => "accepted".to_owned(),
+            Ok(_) => "accepted".to_owned(),
             Err(err) => err.to_string(),
         };
         expected.assert_eq(&answer);

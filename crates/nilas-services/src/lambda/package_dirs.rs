@@ -69,9 +69,9 @@ impl PackageDirs {
         }
     }
 
-    /// Checks an uploaded archive, writes nothing, and tells its hash.
-    pub(crate) async fn check(&self, zip: Bytes) -> Result<BlobHash, LambdaError> {
-        let check = move || package::check(&zip).map(|()| BlobHash::of(&zip));
+    /// Checks an uploaded archive, writes nothing, and tells its hash and its size unzipped.
+    pub(crate) async fn check(&self, zip: Bytes) -> Result<(BlobHash, u64), LambdaError> {
+        let check = move || package::check(&zip).map(|unzipped| (BlobHash::of(&zip), unzipped));
         self.blocking("checking a package", check).await
     }
 

@@ -74,6 +74,9 @@ patterns! {
     SECURITY_GROUP = r"sg-[0-9a-zA-Z]*";
     ENVIRONMENT_NAME = r"[a-zA-Z]([a-zA-Z0-9_])+";
     LAYER_VERSION = r"(arn:(aws[a-zA-Z-]*)?:lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:layer:[a-zA-Z0-9-_]+:[0-9]+)|(arn:[a-zA-Z0-9-]+:lambda:::awslayer:[a-zA-Z0-9-_]+)";
+    LAYER = r"(arn:(aws[a-zA-Z-]*)?:lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:layer:[a-zA-Z0-9-_]{1,140}|[a-zA-Z0-9-_]{1,140})";
+    LAYER_ACTION = r"lambda:GetLayerVersion";
+    LAYER_PRINCIPAL = r"\d{12}|\*|arn:(aws[a-zA-Z-]*):iam::\d{12}:root";
     LOG_GROUP = r"[\.\-_/#A-Za-z0-9]+";
     MASTER_REGION = r"ALL|(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}";
     TAG_TEXT = r"([\p{L}\p{Z}\p{N}_.:/=+\-@]*)";

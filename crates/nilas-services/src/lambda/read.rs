@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use http::{Method, StatusCode};
-use nilas_model::{AuthContext, FunctionId, Version};
+use nilas_model::{AccountId, AuthContext, FunctionId, FunctionName, Region, Version};
 use nilas_wire::sigv4::{ClientKey, Signer};
 use nilas_wire::{ApiRequest, ApiResponse, percent};
 use serde::Serialize;
@@ -12,7 +12,7 @@ use super::concurrency::Concurrency;
 use super::configuration::FunctionConfiguration;
 use super::error::LambdaError;
 use super::functions::Function;
-use super::record::VersionRecord;
+use super::record::{Code, VersionRecord};
 use super::target::{self, Target};
 use super::validation::Violations;
 use super::{Lambda, body};
@@ -48,7 +48,9 @@ pub(crate) fn function_get(
     let target = decode(auth, "GetFunction", request, name)?;
     let function = lambda.functions.get(&target.id).ok_or_else(|| target.not_found())?;
     let (version, record) = find(&target, &function)?;
-    let location = location(lambda, &request.base_url(), &function.id, record)?;
+    let FunctionId { account, region, name } = &function.id;
+    let place = (region, account);
+    let location = location(lambda, &request.base_url(), place, name, &record.code)?;
     let output = GetFunctionOutput {
         configuration: FunctionConfiguration::new(&function.id, version, record, &target.arn()),
         code: CodeLocation { repository_type: "S3", location },
@@ -94,12 +96,13 @@ fn find<'a>(
     Ok((version, function.version(version).ok_or_else(|| target.not_found())?))
 }
 
-/// A presigned link to the package, on the address the caller reached us at.
-fn location(
+/// A presigned link to the package of a function or layer, on the address the caller reached us at.
+pub(crate) fn location(
     lambda: &Lambda,
     base_url: &str,
-    id: &FunctionId,
-    record: &VersionRecord,
+    (region, account): (&Region, &AccountId),
+    name: &FunctionName,
+    code: &Code,
 ) -> Result<String, LambdaError> {
     let key = &lambda.config.signing_key;
     let signer = Signer {
@@ -108,13 +111,13 @@ fn location(
             secret_access_key: &key.secret_access_key,
             session_token: None,
         },
-        region: id.region.as_str(),
+        region: region.as_str(),
         service: "s3",
         now_ms: lambda.clock.epoch_ms(),
     };
     let host = base_url.split_once("://").map_or(base_url, |(_, host)| host);
-    let path = s3::package_path(&id.region, &id.account, &id.name, &record.code.sha256);
-    let query = format!("versionId={}", &record.code.sha256[..32.min(record.code.sha256.len())]);
+    let path = s3::package_path(region, account, name, &code.sha256);
+    let query = format!("versionId={}", &code.sha256[..32.min(code.sha256.len())]);
     let query = signer.presign(&Method::GET, host, &path, &query, LOCATION_SECONDS);
     let query = query.map_err(|source| LambdaError::Internal {
         step: "signing a link",

@@ -138,6 +138,12 @@ pub(crate) struct VersionRecord {
 }
 
 impl VersionRecord {
+    /// What it is unpacked from: its package and its layers.
+    pub(crate) fn packages(&self) -> impl Iterator<Item = &Code> {
+        let layers = self.settings.layers.iter().map(|layer| &layer.code);
+        std::iter::once(&self.code).chain(layers)
+    }
+
     /// Whether publishing this `$LATEST` would make a version like `published`.
     pub(crate) fn same_as_published(&self, published: &Self) -> bool {
         let description = published.published_from.as_ref();
@@ -155,6 +161,9 @@ pub(crate) struct Code {
     /// Hexadecimal; also the name of the blob and of the unpacked directory.
     pub sha256: String,
     pub bytes: u64,
+    /// Zero in records that were written before there were layers.
+    #[serde(default)]
+    pub unzipped_bytes: u64,
 }
 
 impl Code {
@@ -206,6 +215,17 @@ pub(crate) struct Settings {
     /// There is no network to join, but a configuration once given stays visible, emptied.
     pub vpc: Option<Vpc>,
     pub logging: Logging,
+    /// A later one lies over an earlier one.
+    #[serde(default)]
+    pub layers: Vec<LayerRecord>,
+}
+
+/// A layer version as a function has it: whole, so that it stays when the version is deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LayerRecord {
+    /// Of the version.
+    pub arn: String,
+    pub code: Code,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

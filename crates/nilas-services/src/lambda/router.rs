@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::Method;
 use nilas_wire::{ApiRequest, percent};
 
+use super::layers::LayerOperation;
 use super::permissions::PermissionOperation;
 
 mod gaps;
@@ -89,6 +90,7 @@ pub(crate) enum Operation<'a> {
         arn: Cow<'a, str>,
     },
     GetAccountSettings,
+    Layer(LayerOperation<'a>),
     Permission(PermissionOperation<'a>),
     /// AWS has it, this server does not yet.
     NotImplemented(&'static str),
@@ -128,6 +130,7 @@ impl<'a> Operation<'a> {
             Self::UntagResource { .. } => "UntagResource",
             Self::ListTags { .. } => "ListTags",
             Self::GetAccountSettings => "GetAccountSettings",
+            Self::Layer(operation) => operation.name(),
             Self::Permission(operation) => operation.name(),
             Self::NotImplemented(name) => name,
         }
@@ -139,6 +142,7 @@ impl<'a> Operation<'a> {
             Self::CreateFunction
             | Self::ListFunctions
             | Self::GetAccountSettings
+            | Self::Layer(_)
             | Self::NotImplemented(_) => None,
             Self::GetFunction { name }
             | Self::DeleteFunction { name }
@@ -210,6 +214,7 @@ pub(crate) fn route<'a>(method: &Method, path: &'a str, query: &str) -> Option<O
         ("GET", ["2016-08-19", "account-settings"]) => Operation::GetAccountSettings,
         (method, segments) => {
             return route_settings(method, segments, query)
+                .or_else(|| LayerOperation::of(method, segments, query).map(Operation::Layer))
                 .or_else(|| PermissionOperation::of(method, segments).map(Operation::Permission))
                 .or_else(|| gap_at(method, segments, query));
         }
@@ -297,11 +302,10 @@ mod tests {
 
     #[test]
     fn knows_what_is_missing_from_what_does_not_exist() {
-        check(Method::GET, "/2018-10-31/layers", Some(Operation::NotImplemented("ListLayers")));
         check(
             Method::GET,
             "/2018-10-31/layers?find=LayerVersion&Arn=x",
-            Some(Operation::NotImplemented("GetLayerVersionByArn")),
+            Some(Operation::Layer(LayerOperation::GetLayerVersionByArn)),
         );
         check(
             Method::POST,

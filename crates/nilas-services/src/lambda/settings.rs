@@ -224,11 +224,12 @@ impl SettingsInput {
                 "Layers are not in the same region as the function. Layers are expected to be in region {here}."
             )));
         }
-        if layers.is_empty() {
-            Ok(())
-        } else {
-            Err(LambdaError::invalid("Layer version ARN does not exist."))
-        }
+        Ok(())
+    }
+
+    /// ARNs of the layer versions to have from now on; None keeps those that are there.
+    pub(crate) fn layers(&self) -> Option<Vec<String>> {
+        Some(self.layers.as_ref()?.iter().flatten().cloned().collect())
     }
 
     /// Takes the members that are there into `settings`.
@@ -340,6 +341,7 @@ pub(crate) fn defaults(id: &FunctionId) -> Settings {
         snap_start: false,
         vpc: None,
         logging: Logging { group: format!("/aws/lambda/{}", id.name.as_str()), json: None },
+        layers: Vec::new(),
     }
 }
 

@@ -103,6 +103,25 @@ impl Violations {
         }
     }
 
+    /// Runtimes are more than AWS's message lists.
+    pub(crate) fn runtimes(
+        &mut self,
+        member: &str,
+        values: Option<&[Option<String>]>,
+        known: &[&str],
+    ) {
+        let Some(values) = values else { return };
+        let is_known =
+            |value: &Option<String>| value.as_deref().is_some_and(|value| known.contains(&value));
+        if !values.iter().all(is_known) {
+            self.add(
+                member,
+                show_list(values),
+                &format!("Member must satisfy enum value set: {RUNTIMES_SHOWN}"),
+            );
+        }
+    }
+
     /// Names of environment variables are sensitive: AWS does not repeat them.
     pub(crate) fn environment_names<'a>(
         &mut self,
@@ -174,6 +193,11 @@ impl Violations {
         ));
     }
 }
+
+/// The runtimes that AWS's messages list.
+pub(crate) const RUNTIMES_SHOWN: &str = "[nodejs20.x, python3.14, provided.al2023, python3.12, python3.13, nodejs24.x, \
+     nodejs22.x, java25, python3.10, python3.11, java21, ruby3.3, ruby3.4, ruby3.2, python3.8, python3.9, java17, \
+     nodejs16.x, dotnet10, dotnet8, java11, dotnet6, nodejs18.x, provided.al2, java8.al2]";
 
 /// What each item of a list, or each key or value of a map, must satisfy.
 #[derive(Debug, Clone, Copy)]

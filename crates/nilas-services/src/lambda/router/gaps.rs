@@ -30,9 +30,7 @@ const fn gap(method: &'static str, path: &'static str, operation: &'static str) 
 }
 
 /// Paths with a query first: they are special cases of others.
-pub(super) const GAPS: [Gap; 62] = [
-    gap("GET", "/2018-10-31/layers?find=LayerVersion", "GetLayerVersionByArn"),
-    gap("POST", "/2018-10-31/layers/{}/versions/{}/policy", "AddLayerVersionPermission"),
+pub(super) const GAPS: [Gap; 53] = [
     gap("POST", "/2025-12-01/durable-executions/{}/checkpoint", "CheckpointDurableExecution"),
     gap("POST", "/2025-11-30/capacity-providers", "CreateCapacityProvider"),
     gap("POST", "/2020-04-22/code-signing-configs", "CreateCodeSigningConfig"),
@@ -53,7 +51,6 @@ pub(super) const GAPS: [Gap; 62] = [
         "DeleteFunctionEventInvokeConfig",
     ),
     gap("DELETE", "/2021-10-31/functions/{}/url", "DeleteFunctionUrlConfig"),
-    gap("DELETE", "/2018-10-31/layers/{}/versions/{}", "DeleteLayerVersion"),
     gap("DELETE", "/2026-07-09/resource-policy/{}", "DeleteResourcePolicy"),
     gap("GET", "/2025-11-30/capacity-providers/{}", "GetCapacityProvider"),
     gap("GET", "/2020-04-22/code-signing-configs/{}", "GetCodeSigningConfig"),
@@ -66,8 +63,6 @@ pub(super) const GAPS: [Gap; 62] = [
     gap("GET", "/2024-08-31/functions/{}/recursion-config", "GetFunctionRecursionConfig"),
     gap("GET", "/2025-11-30/functions/{}/function-scaling-config", "GetFunctionScalingConfig"),
     gap("GET", "/2021-10-31/functions/{}/url", "GetFunctionUrlConfig"),
-    gap("GET", "/2018-10-31/layers/{}/versions/{}", "GetLayerVersion"),
-    gap("GET", "/2018-10-31/layers/{}/versions/{}/policy", "GetLayerVersionPolicy"),
     gap("GET", "/2026-07-09/resource-policy/{}", "GetResourcePolicy"),
     gap("GET", "/2021-07-20/functions/{}/runtime-management-config", "GetRuntimeManagementConfig"),
     gap("POST", "/2014-11-13/functions/{}/invoke-async", "InvokeAsync"),
@@ -92,17 +87,13 @@ pub(super) const GAPS: [Gap; 62] = [
         "ListFunctionVersionsByCapacityProvider",
     ),
     gap("GET", "/2020-04-22/code-signing-configs/{}/functions", "ListFunctionsByCodeSigningConfig"),
-    gap("GET", "/2018-10-31/layers/{}/versions", "ListLayerVersions"),
-    gap("GET", "/2018-10-31/layers", "ListLayers"),
     gap("POST", "/2025-12-01/durable-executions/{}/pause", "PauseDurableExecution"),
-    gap("POST", "/2018-10-31/layers/{}/versions", "PublishLayerVersion"),
     gap("PUT", "/2020-06-30/functions/{}/code-signing-config", "PutFunctionCodeSigningConfig"),
     gap("PUT", "/2019-09-25/functions/{}/event-invoke-config", "PutFunctionEventInvokeConfig"),
     gap("PUT", "/2024-08-31/functions/{}/recursion-config", "PutFunctionRecursionConfig"),
     gap("PUT", "/2025-11-30/functions/{}/function-scaling-config", "PutFunctionScalingConfig"),
     gap("PUT", "/2026-07-09/resource-policy/{}", "PutResourcePolicy"),
     gap("PUT", "/2021-07-20/functions/{}/runtime-management-config", "PutRuntimeManagementConfig"),
-    gap("DELETE", "/2018-10-31/layers/{}/versions/{}/policy/{}", "RemoveLayerVersionPermission"),
     gap("POST", "/2025-12-01/durable-executions/{}/resume", "ResumeDurableExecution"),
     gap(
         "POST",
