@@ -40,7 +40,7 @@ def test_following_logs(main_server):
     name = main_server.deploy("exports.handler = async (e) => console.log('number', e)")
     main_server.invoke(name, 0)
     follower = subprocess.Popen(
-        [str(BIN), "logs", name, "-f", "--endpoint", main_server.url], stdout=subprocess.PIPE, text=True,
+        [str(BIN), "logs", name, "-t", "--endpoint", main_server.url], stdout=subprocess.PIPE, text=True,
         env=main_server.environment_variables(),
     )
     try:

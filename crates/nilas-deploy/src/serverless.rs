@@ -11,6 +11,7 @@ mod answers;
 mod compile;
 mod dotenv;
 mod endpoints;
+mod files;
 mod json;
 mod load;
 mod naming;
@@ -22,6 +23,7 @@ mod syntax;
 mod variables;
 
 pub use answers::{Answer, Answers, Problem, Question};
+pub use files::packaged_files;
 pub use load::{Loaded, load};
 pub use service::{
     Artifact, BucketEvent, Compiled, Contents, Deployment, Endpoint, ExistingBucket, Notice,

@@ -56,13 +56,29 @@ pub(crate) enum ColorChoice {
 pub(crate) enum Command {
     /// Run the server
     Serve(ServeArgs),
-    /// Create, change and look at functions
-    #[command(subcommand, visible_alias = "fn")]
-    Function(FunctionCommand),
+    /// Make a new project from a template
+    Init(InitArgs),
+    /// Deploy the project: serverless.yml, a SAM or a CloudFormation template
+    Deploy(DeployArgs),
+    /// Deploy the project at every change, and show invocations and logs as they happen
+    Dev(DevArgs),
+    /// Show what is deployed of the project, with its URLs
+    Info(StackArgs),
+    /// Go back to an earlier deployment of the project, or list them
+    Rollback(RollbackArgs),
+    /// Delete what is deployed of the project
+    Remove(StackArgs),
+    /// Write the packages and the template that deploy would send
+    Package(PackageArgs),
     /// Invoke a function and print what it answers
     Invoke(InvokeArgs),
     /// Print the log of a function
     Logs(LogsArgs),
+    /// Print invocations, errors, throttles and durations of the project's functions
+    Metrics(MetricsArgs),
+    /// Create, change and look at functions
+    #[command(subcommand, visible_alias = "fn")]
+    Function(FunctionCommand),
     /// Print what AWS's tools need to reach the server, for `eval "$(nilas env)"`
     Env(EnvArgs),
     /// Print the effective configuration and where each value comes from
@@ -196,37 +212,152 @@ pub(crate) struct SettingArgs {
     pub(crate) description: Option<String>,
 }
 
+/// Which project, and how its variables are answered.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Project options")]
+pub(crate) struct ProjectArgs {
+    /// Directory of the project [default: the current one]
+    #[arg(long, short = 'C', value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// The project's file [default: serverless.yml or template.yaml in the directory]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) template: Option<PathBuf>,
+    /// Stage of a service [default: what serverless.yml says, else dev]
+    #[arg(long, short, value_name = "NAME")]
+    pub(crate) stage: Option<String>,
+    /// Answer to ${param:KEY} in serverless.yml; may be given several times
+    #[arg(long = "param", value_name = "KEY=VALUE", value_parser = parse_variable, action = ArgAction::Append)]
+    pub(crate) params: Vec<(String, String)>,
+    /// Answer to ${opt:KEY} in serverless.yml; may be given several times
+    #[arg(long = "opt", value_name = "KEY=VALUE", value_parser = parse_variable, action = ArgAction::Append)]
+    pub(crate) options: Vec<(String, String)>,
+    /// Stack of a template [default: the directory's name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) stack: Option<String>,
+    /// Parameter of a template; may be given several times
+    #[arg(long = "parameter", value_name = "KEY=VALUE", value_parser = parse_variable, action = ArgAction::Append)]
+    pub(crate) parameters: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeployArgs {
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StackArgs {
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DevArgs {
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArgs {
+    /// The deployment to go back to; without it the deployments are listed
+    #[arg(long, short, value_name = "TIMESTAMP")]
+    pub(crate) timestamp: Option<u64>,
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PackageArgs {
+    /// Where to write [default: .nilas in the project]
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MetricsArgs {
+    /// Only this function of the project
+    #[arg(long, short, value_name = "KEY")]
+    pub(crate) function: Option<String>,
+    /// How far to look back, such as 30m, 24h or 7d
+    #[arg(long, value_name = "TIME", default_value = "24h", value_parser = parse_duration_ms)]
+    pub(crate) since: u64,
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Which template
+    #[arg(value_enum)]
+    pub(crate) template: InitTemplate,
+    /// Directory to make [default: the template's name]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InitTemplate {
+    /// One Node function
+    Node,
+    /// One Python function
+    Python,
+    /// One Rust function on a custom runtime
+    Rust,
+    /// An HTTP API with two routes
+    HttpApi,
+    /// A function that runs on a schedule
+    Scheduled,
+    /// A function that keeps its database connection between events
+    Pooling,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct InvokeArgs {
-    /// Name or ARN
-    pub(crate) name: String,
+    /// Name or ARN; `local` with --function runs it without deploying it
+    #[arg(required_unless_present = "function")]
+    pub(crate) name: Option<String>,
+    /// Function of the project in the directory
+    #[arg(long, short, value_name = "KEY")]
+    pub(crate) function: Option<String>,
     /// Event: JSON, @FILE, or - for standard input
-    #[arg(long, short, default_value = "{}")]
-    pub(crate) payload: String,
+    #[arg(long, short, visible_alias = "payload", default_value = "{}")]
+    pub(crate) data: String,
+    /// File that holds the event
+    #[arg(long, short, value_name = "FILE", conflicts_with = "data")]
+    pub(crate) path: Option<PathBuf>,
     /// Hand the event over and do not wait for the answer
     #[arg(long = "async")]
     pub(crate) asynchronous: bool,
     /// Print the end of the invocation's log to standard error
-    #[arg(long)]
+    #[arg(long, short)]
     pub(crate) log: bool,
     /// Version or alias
     #[arg(long)]
     pub(crate) qualifier: Option<String>,
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
     /// Name of a function, or a log group that starts with /
-    pub(crate) name: String,
+    #[arg(required_unless_present = "function")]
+    pub(crate) name: Option<String>,
+    /// Function of the project in the directory
+    #[arg(long, short, value_name = "KEY", conflicts_with = "name")]
+    pub(crate) function: Option<String>,
     /// Go on printing new lines
-    #[arg(long, short)]
-    pub(crate) follow: bool,
+    #[arg(long, short, visible_alias = "follow")]
+    pub(crate) tail: bool,
     /// How far to look back, such as 30s, 10m, 2h or 1d
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = parse_duration_ms)]
     pub(crate) since: u64,
     /// Print only events that match a CloudWatch Logs filter pattern
     #[arg(long, value_name = "PATTERN")]
     pub(crate) filter: Option<String>,
+    #[command(flatten)]
+    pub(crate) project: ProjectArgs,
 }
 
 /// All bounded, so that a run ends in minutes and leaves the server places for others.
@@ -366,9 +497,17 @@ mod tests {
 
             Commands:
               serve        Run the server
-              function     Create, change and look at functions [alias: fn]
+              init         Make a new project from a template
+              deploy       Deploy the project: serverless.yml, a SAM or a CloudFormation template
+              dev          Deploy the project at every change, and show invocations and logs as they happen
+              info         Show what is deployed of the project, with its URLs
+              rollback     Go back to an earlier deployment of the project, or list them
+              remove       Delete what is deployed of the project
+              package      Write the packages and the template that deploy would send
               invoke       Invoke a function and print what it answers
               logs         Print the log of a function
+              metrics      Print invocations, errors, throttles and durations of the project's functions
+              function     Create, change and look at functions [alias: fn]
               env          Print what AWS's tools need to reach the server, for `eval "$(nilas env)"`
               config       Print the effective configuration and where each value comes from
               bench        Measure what the running server does on this machine

@@ -126,22 +126,37 @@ pub(crate) static ALL: &[&EnvVar] = &[
 
 /// The variables of this process, or of a test.
 #[derive(Debug, Default)]
-pub(crate) struct EnvVars(BTreeMap<&'static str, String>);
+pub(crate) struct EnvVars {
+    declared: BTreeMap<&'static str, String>,
+    /// The whole environment, which `${env:NAME}` in serverless.yml may name.
+    everything: BTreeMap<String, String>,
+}
 
 impl EnvVars {
     /// Reads the declared variables; one that is not UTF-8 counts as unset.
     pub(crate) fn of_process() -> Self {
-        Self(ALL.iter().filter_map(|var| Some((var.name, std::env::var(var.name).ok()?))).collect())
+        let everything: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let declared =
+            ALL.iter().filter_map(|var| Some((var.name, everything.get(var.name)?.clone())));
+        Self { declared: declared.collect(), everything }
+    }
+
+    /// Every variable of the process that is UTF-8.
+    pub(crate) fn everything(&self) -> &BTreeMap<String, String> {
+        &self.everything
     }
 
     #[cfg(test)]
     pub(crate) fn of(pairs: &[(&'static EnvVar, &str)]) -> Self {
-        Self(pairs.iter().map(|(var, value)| (var.name, (*value).to_owned())).collect())
+        let declared = pairs.iter().map(|(var, value)| (var.name, (*value).to_owned())).collect();
+        Self { declared, everything: BTreeMap::new() }
     }
 
     /// The value of `var`; an empty one counts as unset, as the XDG specification and AWS's tools have it.
     pub(crate) fn get(&self, var: &EnvVar) -> Option<&str> {
-        self.0.get(var.name).map(String::as_str).filter(|value| !value.is_empty())
+        self.declared.get(var.name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
     pub(crate) fn path(&self, var: &EnvVar) -> Option<PathBuf> {

@@ -12,9 +12,12 @@ mod failure;
 mod logging;
 mod output;
 mod package;
+mod project;
 #[cfg(test)]
 mod reference;
 mod server;
+mod stack;
+mod watch;
 
 use std::process::ExitCode;
 use std::time::Instant;

@@ -99,9 +99,35 @@ impl Output {
         self.paint("33", text)
     }
 
-    fn paint(&self, code: &str, text: &str) -> String {
-        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    /// An ANSI colour's code, such as 36.
+    pub(crate) fn color(&self, code: &str, text: &str) -> String {
+        self.paint(code, text)
     }
+
+    /// Like `dim`, for stderr.
+    pub(crate) fn dim_note(&self, text: &str) -> String {
+        paint(self.error_color, "2", text)
+    }
+
+    pub(crate) fn green_note(&self, text: &str) -> String {
+        paint(self.error_color, "32", text)
+    }
+
+    pub(crate) fn yellow_note(&self, text: &str) -> String {
+        paint(self.error_color, "33", text)
+    }
+
+    pub(crate) fn red_note(&self, text: &str) -> String {
+        paint(self.error_color, "31", text)
+    }
+
+    fn paint(&self, code: &str, text: &str) -> String {
+        paint(self.color, code, text)
+    }
+}
+
+fn paint(color: bool, code: &str, text: &str) -> String {
+    if color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
 /// Makes control characters visible, all but new lines and tabs: they could move the cursor, hide what was printed

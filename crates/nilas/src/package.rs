@@ -95,6 +95,36 @@ pub(crate) fn package(path: &Path) -> Result<Package, PackageError> {
     Ok(Package { zip: zip_entries(path, &[entry])?, guess })
 }
 
+/// The names of all files below `root`, relative, with slashes; sorted.
+pub(crate) fn names_below(root: &Path) -> Result<Vec<String>, PackageError> {
+    Ok(walk(root)?.into_iter().map(|entry| entry.name).collect())
+}
+
+/// A package of some of the files below `root`.
+pub(crate) fn of_files(root: &Path, names: &[String]) -> Result<Bytes, PackageError> {
+    let mut entries = Vec::with_capacity(names.len());
+    let mut total_bytes = 0;
+    for name in names {
+        let path = root.join(name);
+        let meta = fs::symlink_metadata(&path).map_err(read(&path))?;
+        let kind = if meta.is_symlink() {
+            EntryKind::Link
+        } else if meta.is_file() {
+            total_bytes += meta.len();
+            EntryKind::File { bytes: meta.len(), mode: mode(&meta) }
+        } else {
+            return Err(PackageError::Kind { path });
+        };
+        entries.push(Entry { name: name.clone(), path, kind });
+        check_size(root, entries.len(), total_bytes)?;
+    }
+    if entries.is_empty() {
+        return Err(PackageError::Empty { path: root.to_owned() });
+    }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    zip_entries(root, &entries)
+}
+
 /// A package of one source file.
 pub(crate) fn of_source(name: &str, content: &str) -> Result<Bytes, PackageError> {
     let failed = |source| PackageError::Zip { path: PathBuf::from(name), source };

@@ -2,6 +2,7 @@
 
 mod credentials;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,7 +11,9 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use nilas_load::Load;
 use nilas_model::{Clock, SystemClock};
+use nilas_wire::percent;
 use nilas_wire::sigv4::{ClientKey, Signer};
+use nilas_wire::xml::Element;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
@@ -25,7 +28,7 @@ const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 const CONNECT_MAX: Duration = Duration::from_secs(10);
 
 /// Talks to one server with one key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Client {
     /// `http://HOST:PORT`.
     endpoint: String,
@@ -33,7 +36,7 @@ pub(crate) struct Client {
     authority: String,
     region: String,
     credentials: Credentials,
-    clock: SystemClock,
+    clock: Arc<SystemClock>,
 }
 
 /// A call of one operation.
@@ -71,6 +74,8 @@ pub(crate) enum ClientError {
     Refused { code: String, message: String },
     #[error("the answer is not understood")]
     Answer { source: serde_json::Error },
+    #[error("the answer is no XML")]
+    Xml,
 }
 
 impl From<ClientError> for Failure {
@@ -86,7 +91,8 @@ impl From<ClientError> for Failure {
             ClientError::Refused { code, .. } => hint_for(code),
             ClientError::Exchange { .. }
             | ClientError::Sign { .. }
-            | ClientError::Answer { .. } => None,
+            | ClientError::Answer { .. }
+            | ClientError::Xml => None,
         };
         let failure = Self::new(error);
         match hint {
@@ -120,7 +126,15 @@ impl Client {
         let credentials = credentials::find(config, env, chosen.is_some(), &authority)
             .ok_or_else(|| ClientError::NoCredentials { endpoint: endpoint.clone() })?;
         let region = region(config, env);
-        Ok(Self { endpoint, authority, region, credentials, clock: SystemClock::new() })
+        Ok(Self { endpoint, authority, region, credentials, clock: Arc::new(SystemClock::new()) })
+    }
+
+    /// The same server and key, in `region` if one is named.
+    pub(crate) fn in_region(mut self, region: Option<&str>) -> Self {
+        if let Some(region) = region {
+            region.clone_into(&mut self.region);
+        }
+        self
     }
 
     /// Calls a Lambda operation with a JSON body.
@@ -138,19 +152,68 @@ impl Client {
 
     /// Calls a CloudWatch Logs operation.
     pub(crate) async fn logs(&self, operation: &str, body: &Value) -> Result<Value, ClientError> {
+        self.target("logs", &format!("Logs_20140328.{operation}"), body).await
+    }
+
+    /// Calls an operation that `X-Amz-Target` names.
+    pub(crate) async fn target(
+        &self,
+        service: &str,
+        target: &str,
+        body: &Value,
+    ) -> Result<Value, ClientError> {
         let headers = vec![
             ("content-type", "application/x-amz-json-1.1".to_owned()),
-            ("x-amz-target", format!("Logs_20140328.{operation}")),
+            ("x-amz-target", target.to_owned()),
         ];
-        let call = Call {
-            service: "logs",
-            method: Method::POST,
-            target: "/".to_owned(),
-            headers,
-            body: body.to_string().into(),
-        };
+        let body = body.to_string().into();
+        let call = Call { service, method: Method::POST, target: "/".to_owned(), headers, body };
         let answer = self.call(call).await?;
         parse(&answer.body)
+    }
+
+    /// Calls an operation of the query protocol; answers `<ACTIONResult>`.
+    pub(crate) async fn query(
+        &self,
+        service: &str,
+        action: &str,
+        members: &[(&str, &str)],
+    ) -> Result<Element, ClientError> {
+        let mut form = format!("Action={action}");
+        for (name, value) in members {
+            form += &format!("&{}={}", percent::encode(name), percent::encode(value));
+        }
+        let content = "application/x-www-form-urlencoded; charset=utf-8".to_owned();
+        let call = Call {
+            service,
+            method: Method::POST,
+            target: "/".to_owned(),
+            headers: vec![("content-type", content)],
+            body: form.into(),
+        };
+        let answer = self.call(call).await?;
+        let root = std::str::from_utf8(&answer.body).ok().and_then(Element::parse);
+        let root = root.ok_or(ClientError::Xml)?;
+        Ok(root.children.into_iter().next().unwrap_or_default())
+    }
+
+    /// Calls S3. `target` is the percent-encoded path with its query.
+    pub(crate) async fn s3(
+        &self,
+        method: Method,
+        target: String,
+        body: Bytes,
+    ) -> Result<Answer, ClientError> {
+        self.call(Call { service: "s3", method, target, headers: Vec::new(), body }).await
+    }
+
+    /// `http://HOST:PORT` of the server.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    pub(crate) fn region(&self) -> &str {
+        &self.region
     }
 
     /// Signs and sends one request; an answer that is an error in AWS's shape becomes `Refused`.
@@ -262,6 +325,9 @@ fn authority_of(endpoint: &str) -> Result<String, ClientError> {
 }
 
 fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ClientError {
+    if body.starts_with(b"<") {
+        return refusal_in_xml(status, body);
+    }
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
     let member =
         |names: &[&str]| names.iter().find_map(|name| json.get(name)?.as_str().map(str::to_owned));
@@ -280,6 +346,17 @@ fn refusal(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ClientError 
     let message = member(&["message", "Message"])
         .unwrap_or_else(|| "the server refused the request".to_owned());
     ClientError::Refused { code, message }
+}
+
+/// S3 and the query protocol.
+fn refusal_in_xml(status: StatusCode, body: &[u8]) -> ClientError {
+    let root = std::str::from_utf8(body).ok().and_then(Element::parse).unwrap_or_default();
+    let error = root.find(&["Error"]).unwrap_or(&root);
+    let text = |name: &str| error.text_at(&[name]).map(str::to_owned);
+    ClientError::Refused {
+        code: text("Code").unwrap_or_else(|| status.to_string()),
+        message: text("Message").unwrap_or_else(|| "the server refused the request".to_owned()),
+    }
 }
 
 fn parse(body: &[u8]) -> Result<Value, ClientError> {

@@ -12,10 +12,12 @@ use nilas_wire::percent;
 use serde_json::Value;
 
 use crate::cli::InvokeArgs;
-use crate::client::Call;
+use crate::client::{Call, Client};
 use crate::commands::Context;
+use crate::commands::local::Local;
 use crate::failure::Failure;
 use crate::output::text_of;
+use crate::project;
 
 #[derive(Debug, thiserror::Error)]
 enum PayloadError {
@@ -36,13 +38,39 @@ struct FunctionFailed {
 }
 
 pub(crate) async fn run(cx: &Context, args: &InvokeArgs) -> Result<ExitCode, Failure> {
-    let payload = payload(&args.payload).map_err(|error| match error {
+    let source = match &args.path {
+        Some(path) => format!("@{}", path.display()),
+        None => args.data.clone(),
+    };
+    let payload = payload(&source).map_err(|error| match error {
         PayloadError::Json { .. } => Failure::new(error)
             .hint("a payload is JSON such as '{\"key\": 1}', @FILE, or - for standard input"),
         _ => Failure::new(error),
     })?;
-    let client = cx.client()?;
-    let mut target = format!("/2015-03-31/functions/{}/invocations", percent::encode(&args.name));
+    match (args.name.as_deref(), args.function.as_deref()) {
+        (Some("local"), Some(key)) => {
+            let local = Local::start(cx, &args.project, key).await?;
+            let answered = call(cx, &local.client, &local.name, args, payload).await;
+            local.end().await?;
+            answered
+        }
+        (Some(name), None) => call(cx, &cx.client()?, name, args, payload).await,
+        (_, key) => {
+            let key = key.unwrap_or_default();
+            let (name, client) = project::function_name(cx, &args.project, key).await?;
+            call(cx, &client, &name, args, payload).await
+        }
+    }
+}
+
+async fn call(
+    cx: &Context,
+    client: &Client,
+    name: &str,
+    args: &InvokeArgs,
+    payload: Bytes,
+) -> Result<ExitCode, Failure> {
+    let mut target = format!("/2015-03-31/functions/{}/invocations", percent::encode(name));
     if let Some(qualifier) = &args.qualifier {
         target.push_str("?Qualifier=");
         target.push_str(&percent::encode(qualifier));
@@ -59,7 +87,7 @@ pub(crate) async fn run(cx: &Context, args: &InvokeArgs) -> Result<ExitCode, Fai
         show_log(cx, &answer.headers)?;
     }
     if answer.headers.contains_key("x-amz-function-error") {
-        return Err(function_failure(&answer.body, &args.name));
+        return Err(function_failure(&answer.body, name));
     }
     if args.asynchronous {
         cx.output.note("accepted")?;

@@ -13,79 +13,83 @@ use crate::client::{Client, ClientError};
 use crate::commands::Context;
 use crate::failure::Failure;
 use crate::output::text_of;
+use crate::project;
 
 /// Between two looks for new lines.
-const POLL: Duration = Duration::from_millis(300);
+pub(super) const POLL: Duration = Duration::from_millis(300);
 /// How far behind the newest line the next look starts: environments write at the same time, and a line may land
 /// after one with a later time.
 const OVERLAP_MS: u64 = 5_000;
 
 pub(crate) async fn run(cx: &Context, args: &LogsArgs) -> Result<ExitCode, Failure> {
-    let group = if args.name.starts_with('/') {
-        args.name.clone()
-    } else {
-        format!("/aws/lambda/{}", args.name)
-    };
-    let client = cx.client()?;
-    let mut from_ms = SystemClock::new().epoch_ms().saturating_sub(args.since);
-    let mut shown = Shown::default();
-    loop {
-        match print_from(cx, &client, &group, args.filter.as_deref(), from_ms, &mut shown).await {
-            Ok(()) => {}
-            // A function that has not run has no log yet; whoever follows waits for it.
-            Err(PrintError::Client(ClientError::Refused { code, .. }))
-                if code == "ResourceNotFoundException" && args.follow => {}
-            Err(PrintError::Client(error)) => return Err(no_log(error, &args.name)),
-            Err(PrintError::Output(failure)) => return Err(failure),
+    let (name, client) = match (&args.name, &args.function) {
+        (Some(name), _) => (name.clone(), cx.client()?),
+        (None, key) => {
+            let key = key.as_deref().unwrap_or_default();
+            project::function_name(cx, &args.project, key).await?
         }
-        if !args.follow {
+    };
+    let from_ms = SystemClock::new().epoch_ms().saturating_sub(args.since);
+    let mut tail = Tail::of(&name, from_ms, args.filter.clone());
+    loop {
+        match tail.next(&client).await {
+            Ok(events) => events.iter().try_for_each(|event| print_event(cx, event))?,
+            // A function that has not run has no log yet; whoever follows waits for it.
+            Err(error) if is_absent(&error) && args.tail => {}
+            Err(error) => return Err(no_log(error, &name)),
+        }
+        if !args.tail {
             return Ok(ExitCode::SUCCESS);
         }
-        from_ms = from_ms.max(shown.newest_ms.saturating_sub(OVERLAP_MS));
         tokio::time::sleep(POLL).await;
     }
 }
 
-/// Events already printed that a later look will see again.
+/// The events of one log group, each once.
+#[derive(Debug)]
+pub(super) struct Tail {
+    group: String,
+    filter: Option<String>,
+    from_ms: u64,
+    shown: Shown,
+}
+
+/// Events already given out that a later look will see again.
 #[derive(Debug, Default)]
 struct Shown {
     newest_ms: u64,
     ids: HashSet<(u64, String)>,
 }
 
-#[derive(Debug)]
-enum PrintError {
-    Client(ClientError),
-    Output(Failure),
-}
+impl Tail {
+    /// `name` is a function's, or a log group's if it starts with a slash.
+    pub(super) fn of(name: &str, from_ms: u64, filter: Option<String>) -> Self {
+        let group =
+            if name.starts_with('/') { name.to_owned() } else { format!("/aws/lambda/{name}") };
+        Self { group, filter, from_ms, shown: Shown::default() }
+    }
 
-async fn print_from(
-    cx: &Context,
-    client: &Client,
-    group: &str,
-    filter: Option<&str>,
-    from_ms: u64,
-    shown: &mut Shown,
-) -> Result<(), PrintError> {
-    let mut token: Option<String> = None;
-    loop {
-        let mut request = json!({ "logGroupName": group, "startTime": from_ms });
-        if let Some(filter) = filter {
-            request["filterPattern"] = filter.into();
-        }
-        if let Some(token) = &token {
-            request["nextToken"] = token.as_str().into();
-        }
-        let answer = client.logs("FilterLogEvents", &request).await.map_err(PrintError::Client)?;
-        for event in answer["events"].as_array().into_iter().flatten() {
-            if shown.is_new(event) {
-                print_event(cx, event).map_err(PrintError::Output)?;
+    /// What has come since the last look.
+    pub(super) async fn next(&mut self, client: &Client) -> Result<Vec<Value>, ClientError> {
+        let mut found = Vec::new();
+        let mut token: Option<String> = None;
+        loop {
+            let mut request = json!({ "logGroupName": self.group, "startTime": self.from_ms });
+            if let Some(filter) = &self.filter {
+                request["filterPattern"] = filter.as_str().into();
             }
-        }
-        token = answer["nextToken"].as_str().map(str::to_owned);
-        if token.is_none() {
-            shown.ids.retain(|(timestamp_ms, _)| *timestamp_ms + OVERLAP_MS >= shown.newest_ms);
-            return Ok(());
+            if let Some(token) = &token {
+                request["nextToken"] = token.as_str().into();
+            }
+            let mut answer = client.logs("FilterLogEvents", &request).await?;
+            if let Some(Value::Array(events)) = answer.get_mut("events").map(Value::take) {
+                found.extend(events.into_iter().filter(|event| self.shown.is_new(event)));
+            }
+            token = answer["nextToken"].as_str().map(str::to_owned);
+            if token.is_none() {
+                self.from_ms = self.from_ms.max(self.shown.forget_old());
+                return Ok(found);
+            }
         }
     }
 }
@@ -95,6 +99,13 @@ impl Shown {
         let timestamp_ms = event["timestamp"].as_u64().unwrap_or_default();
         self.newest_ms = self.newest_ms.max(timestamp_ms);
         self.ids.insert((timestamp_ms, text_of(event, "/eventId")))
+    }
+
+    /// Answers where the next look may start.
+    fn forget_old(&mut self) -> u64 {
+        let oldest_ms = self.newest_ms.saturating_sub(OVERLAP_MS);
+        self.ids.retain(|(timestamp_ms, _)| *timestamp_ms >= oldest_ms);
+        oldest_ms
     }
 }
 
@@ -111,14 +122,16 @@ fn print_event(cx: &Context, event: &Value) -> Result<(), Failure> {
     ))
 }
 
+pub(super) fn is_absent(error: &ClientError) -> bool {
+    matches!(error, ClientError::Refused { code, .. } if code == "ResourceNotFoundException")
+}
+
 fn no_log(error: ClientError, name: &str) -> Failure {
-    match &error {
-        ClientError::Refused { code, .. } if code == "ResourceNotFoundException" => {
-            Failure::new(error)
-                .hint(format!("a log begins with the first invocation: `nilas invoke {name}`"))
-        }
-        _ => error.into(),
+    if is_absent(&error) {
+        return Failure::new(error)
+            .hint(format!("a log begins with the first invocation: `nilas invoke {name}`"));
     }
+    error.into()
 }
 
 #[cfg(test)]

@@ -2,11 +2,20 @@
 
 mod bench;
 mod config;
+mod deploy;
+mod dev;
 mod doctor;
 mod env;
 mod function;
+mod info;
+mod init;
 mod invoke;
+mod local;
 mod logs;
+mod metrics;
+mod package;
+mod remove;
+mod rollback;
 mod serve;
 
 use std::process::ExitCode;
@@ -27,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) output: Output,
     /// What `--endpoint` gave.
     pub(crate) endpoint: Option<String>,
+    /// What `--region` gave.
+    pub(crate) region: Option<String>,
     /// When the process began, for the time a start took.
     pub(crate) began: Instant,
 }
@@ -34,6 +45,10 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         Client::new(&self.config, &self.env, self.endpoint.as_deref())
+    }
+
+    pub(crate) fn account(&self) -> &str {
+        self.config.account.as_str()
     }
 }
 
@@ -57,10 +72,19 @@ pub(crate) fn run(
     }
     let host = Host { root: rustix::process::geteuid().is_root(), env: &env };
     let config = crate::config::load(&cli.flags(), &host)?;
-    let cx = Context { config, env, output, endpoint: cli.global.endpoint, began };
+    let (endpoint, region) = (cli.global.endpoint, cli.global.region);
+    let cx = Context { config, env, output, endpoint, region, began };
     match cli.command {
         Command::Serve(_) => serve::run(&cx),
         Command::Function(command) => block_on(function::run(&cx, command)),
+        Command::Init(args) => init::run(&cx, &args),
+        Command::Deploy(args) => block_on(deploy::run(&cx, &args)),
+        Command::Dev(args) => block_on(dev::run(&cx, &args)),
+        Command::Info(args) => block_on(info::run(&cx, &args)),
+        Command::Rollback(args) => block_on(rollback::run(&cx, &args)),
+        Command::Remove(args) => block_on(remove::run(&cx, &args)),
+        Command::Package(args) => block_on(package::run(&cx, &args)),
+        Command::Metrics(args) => block_on(metrics::run(&cx, &args)),
         Command::Invoke(args) => block_on(invoke::run(&cx, &args)),
         Command::Bench(args) => block_on(bench::run(&cx, &args)),
         Command::Logs(args) => block_on(logs::run(&cx, &args)),

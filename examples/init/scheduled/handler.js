@@ -1,0 +1,3 @@
+exports.tick = async (event) => {
+  console.log('it is', event.time);
+};
