@@ -27,6 +27,9 @@ PATH="$VENV/bin:$PATH" cargo test --quiet --workspace
 say "runtime bootstraps"
 NILAS_TEST_AWS_PYTHON="$VENV/bin/python" "$VENV/bin/python" -m unittest discover -s runtimes/tests -p 'test_*.py'
 
+say "SAM templates, beside AWS's translator"
+"$VENV/bin/python" tests/sam/compare.py target/debug/examples/sam_transform
+
 say "end-to-end tests"
 NILAS_BIN="$ROOT/target/debug/nilas" NILAS_EXAMPLES_BIN="$ROOT/target/debug" \
   "$VENV/bin/python" -m pytest -q -n 2 --dist loadgroup -p no:cacheprovider tests/e2e "$@"
