@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use nilas_model::{AccountId, AuthContext, Origin, Region};
 use nilas_wire::sigv4::{self, Parts, Rules, Verified, Verifier};
-use nilas_wire::{Service, SigError, sigv2};
+use nilas_wire::{Service, SigError, s3_host, sigv2};
 
 use crate::guard;
 use crate::identity::{Identity, Known};
@@ -70,7 +70,9 @@ impl<'a> Authenticator<'a> {
                 (claim.credential.access_key_id(), claim.credential.region(), verified)
             }
             Claim::V2(claim) => {
-                sigv2::verify(claim, parts, bucket_of_host(parts), &known.secret)?;
+                let host = parts.headers.get("host").and_then(|host| host.to_str().ok());
+                let bucket = host.and_then(s3_host::bucket_of);
+                sigv2::verify(claim, parts, bucket, &known.secret)?;
                 (
                     claim.access_key_id.as_str(),
                     REGION_DEFAULT,
@@ -88,16 +90,4 @@ impl<'a> Authenticator<'a> {
         };
         Ok((auth, verified))
     }
-}
-
-/// The bucket in a host such as `BUCKET.localhost:4566` or `BUCKET.s3.REGION.…`: SigV2 signs it as part of the path.
-fn bucket_of_host<'a>(parts: &Parts<'a>) -> Option<&'a str> {
-    let host = parts.headers.get("host")?.to_str().ok()?.split(':').next()?;
-    if host.parse::<std::net::Ipv4Addr>().is_ok() {
-        return None;
-    }
-    [".s3.", ".localhost"]
-        .into_iter()
-        .find_map(|mark| host.split_once(mark))
-        .map(|(bucket, _)| bucket)
 }

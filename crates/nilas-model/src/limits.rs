@@ -174,6 +174,26 @@ const _: () = assert!(FUNCTION_WAITERS_MAX < LEASE_WAITERS_MAX);
 const _: () = assert!(LOG_EVENT_BYTES_MAX < LOG_BYTES_QUEUED_MAX);
 const _: () = assert!(SYNC_PAYLOAD_BYTES_MAX < SYNC_RESPONSE_BYTES_MAX);
 const _: () = assert!(ZIPPED_BYTES_MAX < UNZIPPED_BYTES_MAX);
+/// Bytes of an object that one answer has. AWS has no such limit; here an answer is in memory as a whole.
+pub const S3_GET_BYTES_MAX: u64 = 536_870_912;
+/// Smallest part of an upload but the last, bytes; and the highest number of a part.
+pub const S3_PART_BYTES_MIN: u64 = 5 * 1_048_576;
+pub const S3_PART_NUMBER_MAX: i32 = 10_000;
+/// User metadata of an object, bytes of names and values.
+pub const S3_METADATA_BYTES_MAX: usize = 2_048;
+/// Tags of an object, and characters of their keys and values.
+pub const S3_OBJECT_TAGS_MAX: usize = 10;
+pub const S3_TAG_KEY_CHARS_MAX: usize = 128;
+pub const S3_TAG_VALUE_CHARS_MAX: usize = 256;
+/// Keys that one listing answers, and that one DeleteObjects names.
+pub const S3_KEYS_MAX: usize = 1_000;
+/// Objects of one DeleteObjects that are deleted at once.
+pub const S3_DELETES_AT_ONCE_MAX: usize = 64;
+/// Times that a change of an object is tried before somebody else's changes win.
+pub const S3_COMMIT_TRIES_MAX: usize = 64;
+/// A bucket policy, bytes.
+pub const S3_POLICY_BYTES_MAX: usize = 20_480;
+
 const _: () = assert!(LOG_TAIL_BYTES_MAX < LOG_EVENT_BYTES_MAX);
 const _: () = assert!(SYNC_PAYLOAD_BYTES_MAX < BUFFERED_ONE_ENVIRONMENT_BODY_BYTES_MAX);
 const _: () =

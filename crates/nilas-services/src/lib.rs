@@ -6,6 +6,7 @@
 
 mod access;
 mod aside;
+mod blob_use;
 mod calls;
 #[expect(dead_code, reason = "the engine that runs the types comes next")]
 mod cloudformation;
@@ -26,4 +27,5 @@ mod vtl;
 pub use aside::aside;
 pub use calls::{Calls, Refusal};
 pub use nilas_wire::Service;
+pub use s3::ObjectAddress;
 pub use services::{Services, ServicesConfig};

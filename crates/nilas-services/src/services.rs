@@ -1,17 +1,19 @@
 //! All services behind one door.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use nilas_engine::Engine;
 use nilas_model::{AuthContext, Clock};
-use nilas_store::{Blobs, Logs, Store};
+use nilas_store::{Logs, Store};
 use nilas_wire::{ApiRequest, ApiResponse, Fault, Protocol, Service, encode_fault};
 
+use crate::blob_use::{BlobOwner, BlobUse};
 use crate::calls::Calls;
 use crate::front::{self, FrontRequest};
 use crate::lambda::{Lambda, LambdaConfig, LambdaStartError, RuntimeCatalog, SigningKey};
-use crate::{access, logs, s3, sts};
+use crate::s3::S3Door;
+use crate::{access, logs, sts};
 
 #[derive(Debug, Clone)]
 pub struct ServicesConfig {
@@ -32,7 +34,7 @@ pub struct Services(Arc<Inner>);
 #[derive(Debug)]
 pub(crate) struct Inner {
     lambda: Arc<Lambda>,
-    blobs: Blobs,
+    s3: S3Door,
     logs: Logs,
     clock: Arc<dyn Clock>,
     roles_administer: bool,
@@ -54,9 +56,21 @@ impl Services {
             account_concurrency: config.account_concurrency,
             signing_key: config.signing_key,
         };
-        let lambda = Lambda::open(lambda, &store, engine, runtimes, Arc::clone(&clock)).await?;
-        let (blobs, logs) = (store.blobs(), store.logs());
-        let inner = Arc::new(Inner { lambda, blobs, logs, clock, roles_administer });
+        let blob_use = BlobUse::new(store.blobs());
+        let s3 = S3Door::open(&store, Arc::clone(&clock), blob_use.clone());
+        let lambda = Lambda::open(
+            lambda,
+            &store,
+            engine,
+            runtimes,
+            Arc::clone(&clock),
+            blob_use.clone(),
+            Arc::clone(s3.s3()),
+        );
+        let lambda = lambda.await?;
+        sweep_blobs(&blob_use, &lambda, &s3).await;
+        let logs = store.logs();
+        let inner = Arc::new(Inner { lambda, s3, logs, clock, roles_administer });
         calls.connect(&inner);
         Ok(Self(inner))
     }
@@ -99,9 +113,7 @@ impl Inner {
                 Box::pin(logs::handle(&self.logs, self.clock.as_ref(), auth, &request)).await
             }
             (None, Service::Sts) => sts::handle(auth, &request),
-            (None, Service::S3) => {
-                Box::pin(s3::handle(&self.lambda, &self.blobs, auth, &request)).await
-            }
+            (None, Service::S3) => Box::pin(self.s3.handle(&self.lambda, auth, &request)).await,
             (None, service) => {
                 encode_fault(service.protocol(), &absent(service), &request.request_id)
             }
@@ -109,6 +121,15 @@ impl Inner {
         response.set_header("x-amzn-requestid", &request.request_id.to_string());
         response
     }
+}
+
+/// Every service that stores blobs is asked before one goes.
+async fn sweep_blobs(blob_use: &BlobUse, lambda: &Arc<Lambda>, s3: &S3Door) {
+    let lambda: Arc<dyn BlobOwner> = Arc::<Lambda>::clone(lambda);
+    let s3: Arc<dyn BlobOwner> = Arc::<crate::s3::S3>::clone(s3.s3());
+    let owners: Vec<Weak<dyn BlobOwner>> = vec![Arc::downgrade(&lambda), Arc::downgrade(&s3)];
+    blob_use.suspect_all().await;
+    blob_use.sweep_in_background(owners);
 }
 
 /// The fault of a service that is known and not there yet.

@@ -7,6 +7,7 @@ mod fault;
 mod message;
 pub mod percent;
 pub mod query;
+pub mod s3_host;
 mod service;
 mod sig_error;
 pub mod sigv2;

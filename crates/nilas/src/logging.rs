@@ -13,12 +13,20 @@ pub(crate) fn install(log: &Log, color: bool) {
         LogForm::Human => true,
         LogForm::Json => false,
     };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&log.filter))
-        .with_writer(std::io::stderr);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter(&log.filter)).with_writer(std::io::stderr);
     if human {
         builder.with_ansi(color).with_target(false).compact().init();
     } else {
         builder.json().flatten_event(true).init();
+    }
+}
+
+/// `s3s` logs as errors what clients did wrong, with their requests; what is ours to log of it, we do.
+fn filter(directives: &str) -> EnvFilter {
+    let filter = EnvFilter::new(directives);
+    match "s3s=off".parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
     }
 }

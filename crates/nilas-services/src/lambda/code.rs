@@ -14,12 +14,13 @@ use serde::Deserialize;
 use super::configuration::FunctionConfiguration;
 use super::error::LambdaError;
 use super::functions::Function;
-use super::garbage::Hold;
 use super::lifecycle::{new_revision_id, settle_before_first_look};
 use super::record::{Architecture, Code, State, VersionRecord};
 use super::settings::not_supported;
 use super::validation::{ItemConstraint, Violations};
 use super::{Lambda, account, body, layer_use, publish, target};
+use crate::blob_use::Hold;
+use crate::s3::ObjectAddress;
 
 /// `FunctionCode`, and the same members flat in UpdateFunctionCode.
 #[derive(Debug, Default, Deserialize)]
@@ -30,6 +31,7 @@ pub(crate) struct CodeInput<'a> {
     pub zip_file: Option<Cow<'a, str>>,
     pub s3_bucket: Option<String>,
     pub s3_key: Option<String>,
+    pub s3_object_version: Option<String>,
     pub image_uri: Option<String>,
 }
 
@@ -65,7 +67,7 @@ pub(crate) async fn function_update_code(
     let function = lambda.functions.get(&target.id).ok_or_else(|| target.not_found())?;
     // Once more under the lock; here it spares an archive that would be refused anyway.
     check_updatable(&function, input.revision_id.as_deref())?;
-    let zip = source.zip()?;
+    let zip = lambda.zip(auth, &source).await?;
     let dry_run = input.dry_run.unwrap_or(false);
     let (code, _hold) = lambda.accept_package(auth, zip, !dry_run).await?;
 
@@ -129,17 +131,28 @@ impl CodeInput<'_> {
     pub(crate) fn check_members(&self, v: &mut Violations, at: &str) {
         v.length(&format!("{at}s3Bucket"), self.s3_bucket.as_deref(), 3, 63);
         v.length(&format!("{at}s3Key"), self.s3_key.as_deref(), 1, 1_024);
+        let version = self.s3_object_version.as_deref();
+        v.length(&format!("{at}s3ObjectVersion"), version, 1, 1_024);
     }
 
-    /// The archive's bytes, from the only place there is: the request.
-    pub(crate) fn zip(&self) -> Result<Bytes, LambdaError> {
-        if self.s3_bucket.is_some() || self.s3_key.is_some() {
-            // Code in S3 comes with the S3 service; until then no bucket exists.
-            return Err(LambdaError::invalid(
-                "Error occurred while GetObject. S3 Error Code: NoSuchBucket. S3 Error Message: The specified bucket does \
-                 not exist",
-            ));
+    /// The object that holds the archive, if it is in one.
+    fn object(&self) -> Result<Option<ObjectAddress>, LambdaError> {
+        match (&self.s3_bucket, &self.s3_key) {
+            (None, None) => Ok(None),
+            (Some(_), Some(_)) if self.zip_file.is_some() => Err(LambdaError::invalid(
+                "Please do not provide other FunctionCode parameters when providing a ZipFile.",
+            )),
+            (Some(bucket), Some(key)) => Ok(Some(ObjectAddress {
+                bucket: bucket.clone(),
+                key: key.clone(),
+                version_id: self.s3_object_version.clone(),
+            })),
+            _ => Err(LambdaError::invalid("Please provide a source for function code.")),
         }
+    }
+
+    /// The archive's bytes in the request.
+    fn zip(&self) -> Result<Bytes, LambdaError> {
         let Some(text) = &self.zip_file else {
             return Err(LambdaError::invalid("Please provide a source for function code."));
         };
@@ -158,6 +171,29 @@ impl CodeInput<'_> {
 }
 
 impl Lambda {
+    /// The archive's bytes, from the request or from S3.
+    pub(crate) async fn zip(
+        &self,
+        auth: &AuthContext,
+        source: &CodeInput<'_>,
+    ) -> Result<Bytes, LambdaError> {
+        let Some(address) = source.object()? else { return source.zip() };
+        let refused = |code: &str, message: &str| {
+            LambdaError::invalid(format!(
+                "Error occurred while GetObject. S3 Error Code: {code}. S3 Error Message: {message}"
+            ))
+        };
+        let region = self.s3.region_of(&address.bucket).await;
+        if let Some(region) = region.filter(|region| region != auth.region.as_str()) {
+            let message = format!(
+                "The bucket is in this region: {region}. Please use this region to retry the request"
+            );
+            return Err(refused("PermanentRedirect", &message));
+        }
+        let read = self.s3.read_object(auth, &address, limits::UNZIPPED_BYTES_MAX).await;
+        read.map_err(|fault| refused(&fault.code, &fault.message.unwrap_or_default()))
+    }
+
     /// Checks an archive, and stores it unless it was only to be checked. The hold keeps it until a version has it.
     pub(crate) async fn accept_package(
         &self,
@@ -173,12 +209,11 @@ impl Lambda {
             return Err(LambdaError::CodeStorageExceeded);
         }
         let (blob, unzipped_bytes) = self.packages.check(zip.clone()).await?;
-        let sha256 = blob.to_string();
-        let hold = self.garbage.hold(&sha256).await;
+        let hold = self.blob_use.hold(blob).await;
         if keep {
             self.blobs.put(zip).await?;
         }
-        Ok((Code { sha256, bytes, unzipped_bytes }, hold))
+        Ok((Code { sha256: blob.to_string(), bytes, unzipped_bytes }, hold))
     }
 }
 

@@ -62,7 +62,7 @@ pub(crate) async fn function_create(
     let arns = settings_input.layers().unwrap_or_default();
     let layers = layer_use::resolve(lambda, auth, &arns, &[]).await?;
     settings.layers.clone_from(&layers.layers);
-    let zip = source.zip()?;
+    let zip = lambda.zip(auth, &source).await?;
     let exists = || LambdaError::AlreadyExists(id.name.as_str().to_owned());
     if lambda.functions.get(&id).is_some() {
         return Err(exists());

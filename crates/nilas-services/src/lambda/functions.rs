@@ -8,14 +8,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use nilas_model::{AccountId, FunctionId, Region, Version, VersionSnapshot};
-use nilas_store::{Expect, Records, StoreError};
+use nilas_store::{BlobHash, Expect, Records, StoreError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::error::LambdaError;
-use super::garbage::Garbage;
 use super::record::{self, FunctionRecord, State, VersionRecord};
+use crate::blob_use::BlobUse;
 
 /// A function with its versions: immutable, replaced whole.
 #[derive(Debug, Clone)]
@@ -93,7 +93,7 @@ pub(crate) struct Functions {
     writer: Mutex<()>,
     generation: AtomicU64,
     changes: watch::Sender<u64>,
-    garbage: Arc<Garbage>,
+    blob_use: BlobUse,
 }
 
 /// Proof that its holder is the only one changing functions.
@@ -109,7 +109,7 @@ const PAGE: usize = 500;
 
 impl Functions {
     /// Reads everything. Records of versions that no function names are leftovers of an interrupted change: removed.
-    pub(crate) async fn load(records: Records, garbage: Arc<Garbage>) -> Result<Self, LambdaError> {
+    pub(crate) async fn load(records: Records, blob_use: BlobUse) -> Result<Self, LambdaError> {
         let mut versions: BTreeMap<String, VersionRecord> = BTreeMap::new();
         for (key, record) in read_all(&records, VERSION_SPACE).await? {
             versions.insert(key, decode(&record.value)?);
@@ -151,7 +151,7 @@ impl Functions {
             writer: Mutex::new(()),
             generation: AtomicU64::new(1),
             changes: watch::Sender::new(0),
-            garbage,
+            blob_use,
         })
     }
 
@@ -199,14 +199,16 @@ impl Functions {
         self.changes.send_modify(|count| *count += 1);
         let dropped = replaced.map(|replaced| replaced.packages()).unwrap_or_default();
         let kept = function.packages();
-        self.garbage.suspect(dropped.difference(&kept).cloned());
+        self.blob_use
+            .suspect(dropped.difference(&kept).filter_map(|sha256| BlobHash::parse(sha256)));
         function
     }
 
     fn uninstall(&self, id: &FunctionId) {
         let removed = self.map.write().unwrap_or_else(PoisonError::into_inner).remove(id);
         self.changes.send_modify(|count| *count += 1);
-        self.garbage.suspect(removed.map(|removed| removed.packages()).unwrap_or_default());
+        let packages = removed.map(|removed| removed.packages()).unwrap_or_default();
+        self.blob_use.suspect(packages.iter().filter_map(|sha256| BlobHash::parse(sha256)));
     }
 }
 

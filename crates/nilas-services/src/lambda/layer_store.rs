@@ -159,13 +159,6 @@ impl Layers {
         ours.map(|(id, layer)| (id.clone(), layer.clone())).collect()
     }
 
-    /// Hashes of the packages of all versions.
-    pub(crate) fn packages(&self) -> Vec<String> {
-        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-        let versions = map.values().flat_map(|layer| layer.versions.values());
-        versions.map(|version| version.code.sha256.clone()).collect()
-    }
-
     /// Whether any version of any layer has this package.
     pub(crate) fn has_package(&self, sha256: &str) -> bool {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);

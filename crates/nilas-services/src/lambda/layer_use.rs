@@ -4,9 +4,9 @@ use nilas_model::{AuthContext, limits};
 
 use super::Lambda;
 use super::error::LambdaError;
-use super::garbage::Hold;
 use super::layer_store::LayerId;
 use super::record::{LayerRecord, VersionRecord};
+use crate::blob_use::Hold;
 
 /// Layers that were found, and what keeps their packages until a function has them.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ pub(crate) async fn resolve(
                 other.arn
             )));
         }
-        holds.push(lambda.garbage.hold(&layer.code.sha256).await);
+        holds.extend(lambda.hold_package(&layer.code).await);
         layers.push(layer);
     }
     // Deleted between the look and the hold: its package may be gone.

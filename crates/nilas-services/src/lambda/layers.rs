@@ -262,7 +262,7 @@ async fn publish(
         operation: "PublishLayerVersion",
         resource: name.to_owned(),
     })?;
-    let zip = source.zip()?;
+    let zip = lambda.zip(auth, &source).await?;
     let (code, _hold) = lambda.accept_package(auth, zip, true).await?;
     let record = LayerVersionRecord {
         code,
@@ -361,8 +361,7 @@ async fn delete(
     // AWS answers 204 for a version that does not exist, again and again.
     if let Some(id) = resolve(auth, name).filter(|id| is_own(auth, id)) {
         let removed = lambda.layers.write().await.delete(&id, version).await?;
-        let package = removed.map(|removed| removed.code.sha256.clone());
-        lambda.garbage.suspect(package);
+        lambda.blob_use.suspect(removed.and_then(|removed| removed.code.blob()));
     }
     Ok(ApiResponse::empty(StatusCode::NO_CONTENT))
 }

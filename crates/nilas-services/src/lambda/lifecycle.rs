@@ -75,7 +75,7 @@ async fn settle(lambda: &Lambda, id: &FunctionId, version: Version) {
     // Until the snapshot is there, which then keeps the package.
     let mut holds = Vec::new();
     for code in record.packages() {
-        holds.push(lambda.garbage.hold(&code.sha256).await);
+        holds.extend(lambda.hold_package(code).await);
     }
     let Some(made) = make(lambda, id, version, &record).await else { return };
     let writer = lambda.functions.write().await;
@@ -97,7 +97,7 @@ async fn settle(lambda: &Lambda, id: &FunctionId, version: Version) {
     let generation = made_generation.unwrap_or_else(|| lambda.functions.next_generation());
     let (slot, state) = match made {
         Ok(snapshot) => {
-            lambda.garbage.keep_with(&snapshot);
+            lambda.snapshots.keep_with(&snapshot);
             lambda.engine.expect(&snapshot);
             (Slot::Ready(snapshot), State::Active)
         }

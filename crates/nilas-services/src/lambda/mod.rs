@@ -67,7 +67,7 @@ use create::function_create;
 use delete::function_delete;
 use error::LambdaError;
 use functions::Functions;
-use garbage::Garbage;
+use garbage::Snapshots;
 use layer_store::Layers;
 use list::{function_list, version_list};
 use package_dirs::PackageDirs;
@@ -76,6 +76,9 @@ use publish::version_publish;
 use read::{function_get, function_get_configuration};
 pub(crate) use router::Operation;
 
+use crate::blob_use::{BlobUse, Hold};
+use crate::s3::S3;
+
 /// Everything the operations work on.
 #[derive(Debug)]
 pub(crate) struct Lambda {
@@ -83,8 +86,11 @@ pub(crate) struct Lambda {
     functions: Functions,
     layers: Layers,
     blobs: Blobs,
+    /// Where deployment packages can be.
+    s3: Arc<S3>,
     packages: PackageDirs,
-    garbage: Arc<Garbage>,
+    blob_use: BlobUse,
+    snapshots: Snapshots,
     engine: Engine,
     runtimes: RuntimeCatalog,
     clock: Arc<dyn Clock>,
@@ -130,11 +136,12 @@ impl Lambda {
         engine: Engine,
         runtimes: RuntimeCatalog,
         clock: Arc<dyn Clock>,
+        blob_use: BlobUse,
+        s3: Arc<S3>,
     ) -> Result<Arc<Self>, LambdaStartError> {
         let failed =
             |step| move |source: LambdaError| LambdaStartError { step, source: Box::new(source) };
-        let garbage = Arc::<Garbage>::default();
-        let functions = Functions::load(store.records(), Arc::clone(&garbage));
+        let functions = Functions::load(store.records(), blob_use.clone());
         let functions = functions.await.map_err(failed("load its functions"))?;
         let layers = Layers::load(store.records()).await;
         let layers = layers.map_err(failed("load its layers"))?;
@@ -146,14 +153,15 @@ impl Lambda {
             functions,
             layers,
             blobs: store.blobs(),
+            s3,
             packages,
-            garbage,
+            blob_use,
+            snapshots: Snapshots::default(),
             engine,
             runtimes,
             clock,
         });
-        lambda.remove_leftovers().await;
-        garbage::sweep_in_background(&lambda);
+        lambda.remove_leftovers();
         for function in lambda.functions.all() {
             concurrency::apply(&lambda, &function);
             let versions: Vec<Version> = function.versions().map(|(version, _)| version).collect();
@@ -284,18 +292,17 @@ impl Lambda {
         })??)
     }
 
-    /// Removes packages that no version has, before anything else happens: what a crash kept the sweeps from.
-    async fn remove_leftovers(&self) {
+    /// Keeps the package of `code` while something is made of it.
+    async fn hold_package(&self, code: &record::Code) -> Option<Hold> {
+        Some(self.blob_use.hold(code.blob()?).await)
+    }
+
+    /// Removes directories of packages that no version has, before anything else happens: what a crash kept the
+    /// sweeps from. Their blobs are the sweeps' business.
+    fn remove_leftovers(&self) {
         let functions = self.functions.all();
         let used: BTreeSet<String> =
             functions.iter().flat_map(|function| function.packages()).collect();
         self.packages.keep_only(&used);
-        let used: BTreeSet<String> = used.into_iter().chain(self.layers.packages()).collect();
-        let blobs = self.blobs.list().await.unwrap_or_default();
-        for blob in blobs.iter().filter(|blob| !used.contains(&blob.to_string())) {
-            if let Err(err) = self.blobs.delete(blob).await {
-                tracing::warn!(blob = %blob, error = %err, "unused blob not removed");
-            }
-        }
     }
 }

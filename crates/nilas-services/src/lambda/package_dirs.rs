@@ -89,7 +89,7 @@ impl PackageDirs {
     }
 
     /// What fails is tried again at the next start.
-    pub(crate) async fn remove(&self, aside: PathBuf) {
+    pub(crate) async fn remove(aside: PathBuf) {
         let removed = tokio::task::spawn_blocking(move || remove(&aside)).await;
         if let Ok(Err(err)) = removed {
             tracing::warn!(error = %err, "unused package not removed");

@@ -79,7 +79,7 @@ fn slot_of_version(lambda: &Lambda, function: &Function, version: Version) -> Op
             snapshot.version = version;
             snapshot.generation = lambda.functions.next_generation();
             let snapshot = Arc::new(snapshot);
-            lambda.garbage.keep_with(&snapshot);
+            lambda.snapshots.keep_with(&snapshot);
             Some(Slot::Ready(snapshot))
         }
         other => other.cloned(),

@@ -1,83 +1,102 @@
-//! The one bucket of S3 that exists so far: `awslambda-REGION-tasks`, where `Code.Location` of GetFunction points.
+//! S3, 2006-03-01 REST with XML: buckets, objects, multipart uploads, versions, and what hangs on them.
+//!
+//! `s3s` reads requests and writes answers, `operations.rs` says which operations there are, one file an operation
+//! family does them, `store.rs` keeps the records. The bytes are blobs.
 
-use http::{Method, StatusCode};
-use nilas_model::{AccountId, AuthContext, FunctionName, Region};
-use nilas_store::Blobs;
-use nilas_wire::{ApiRequest, ApiResponse, Fault, Protocol, encode_fault, percent};
+use std::sync::Arc;
 
+use nilas_model::{AuthContext, Clock};
+use nilas_store::{Blobs, Records, Store};
+use nilas_wire::{ApiRequest, ApiResponse};
+use s3s::service::S3Service;
+use tokio::sync::RwLock;
+
+mod acl;
+mod attributes;
+mod bucket;
+mod checksum;
+mod condition;
+mod configurations;
+mod delete;
+mod door;
+mod error;
+mod get;
+mod list;
+mod operations;
+mod packages;
+mod put;
+mod record;
+mod settings;
+mod store;
+mod tags;
+mod upload;
+mod url;
+
+pub(crate) use packages::package_path;
+pub use url::ObjectAddress;
+
+use crate::blob_use::BlobUse;
 use crate::lambda::Lambda;
 
-/// Path of a package: `/awslambda-REGION-tasks/snapshots/ACCOUNT/NAME-SHA256`.
-pub(crate) fn package_path(
-    region: &Region,
-    account: &AccountId,
-    name: &FunctionName,
-    sha256: &str,
-) -> String {
-    format!("/{}/snapshots/{}/{}-{sha256}", bucket(region), account.as_str(), name.as_str())
+use error::S3Error;
+
+/// Records read from the store at once.
+const PAGE: usize = 1_000;
+
+/// Everything the operations work on.
+#[derive(Debug)]
+pub(crate) struct S3 {
+    records: Records,
+    blobs: Blobs,
+    blob_use: BlobUse,
+    clock: Arc<dyn Clock>,
+    /// Held for writing by what must see nothing change: making and deleting buckets, ending uploads. For reading by
+    /// whatever else writes, which the revisions of records keep apart.
+    gate: RwLock<()>,
 }
 
-pub(crate) async fn handle(
-    lambda: &Lambda,
-    blobs: &Blobs,
-    auth: &AuthContext,
-    request: &ApiRequest,
-) -> ApiResponse {
-    match get_package(lambda, blobs, auth, request).await {
-        Ok(response) => response,
-        Err(fault) => {
-            let mut response = encode_fault(Protocol::RestXml, &fault, &request.request_id);
-            if request.method == Method::HEAD {
-                response.body = bytes::Bytes::new();
-            }
-            response
-        }
+/// S3 and the machinery that speaks its protocol.
+#[derive(Debug)]
+pub(crate) struct S3Door {
+    service: S3Service,
+    s3: Arc<S3>,
+}
+
+/// What an operation is told beside its input.
+#[derive(Debug)]
+pub(crate) struct Cx {
+    pub(crate) auth: AuthContext,
+    /// `http://HOST:PORT`, as the client addressed us.
+    pub(crate) base_url: String,
+    /// The request's.
+    pub(crate) body: bytes::Bytes,
+    /// Why the operation refused, with more than `s3s` can say of it.
+    refusal: std::sync::Mutex<Option<S3Error>>,
+}
+
+impl S3Door {
+    pub(crate) fn open(store: &Store, clock: Arc<dyn Clock>, blob_use: BlobUse) -> Self {
+        let s3 = Arc::new(S3 {
+            records: store.records(),
+            blobs: store.blobs(),
+            blob_use,
+            clock,
+            gate: RwLock::new(()),
+        });
+        Self { service: operations::service(Arc::clone(&s3)), s3 }
     }
-}
 
-async fn get_package(
-    lambda: &Lambda,
-    blobs: &Blobs,
-    auth: &AuthContext,
-    request: &ApiRequest,
-) -> Result<ApiResponse, Fault> {
-    let path = percent::decode(&request.path);
-    let (found_bucket, key) =
-        path.strip_prefix('/').and_then(|path| path.split_once('/')).unwrap_or_default();
-    if found_bucket != bucket(&auth.region) {
-        let message = "A header you provided implies functionality that is not implemented: this server has no S3 yet.";
-        return Err(Fault::service("NotImplemented", 501, message));
+    /// What the other services of this process read objects with.
+    pub(crate) fn s3(&self) -> &Arc<S3> {
+        &self.s3
     }
-    if request.method != Method::GET && request.method != Method::HEAD {
-        return Err(Fault::plain(
-            "MethodNotAllowed",
-            405,
-            "The specified method is not allowed against this resource.",
-        ));
+
+    pub(crate) async fn handle(
+        &self,
+        lambda: &Lambda,
+        auth: &AuthContext,
+        request: &ApiRequest,
+    ) -> ApiResponse {
+        door::handle(self, lambda, auth, request).await
     }
-    let no_such_key = || {
-        Fault::plain("NoSuchKey", 404, "The specified key does not exist.").with_extra("Key", key)
-    };
-    let (name, sha256) = parse_key(key, &auth.account).ok_or_else(no_such_key)?;
-    let blob = lambda.package_blob(auth, name, sha256).ok_or_else(no_such_key)?;
-    let zip = blobs.read(&blob).await.map_err(|err| {
-        tracing::error!(blob = %blob, error = %err, "package not readable");
-        Fault::service("InternalError", 500, "We encountered an internal error. Please try again.")
-    })?;
-    let mut response = ApiResponse::with_body(StatusCode::OK, "application/zip", zip);
-    response.set_header("etag", &format!("\"{}\"", &sha256[..32]));
-    response.set_header("accept-ranges", "bytes");
-    Ok(response)
-}
-
-fn bucket(region: &Region) -> String {
-    format!("awslambda-{}-tasks", region.as_str())
-}
-
-/// Name and hash of `snapshots/ACCOUNT/NAME-SHA256`.
-fn parse_key<'a>(key: &'a str, account: &AccountId) -> Option<(&'a str, &'a str)> {
-    let (owner, object) = key.strip_prefix("snapshots/")?.split_once('/')?;
-    let (name, sha256) = object.rsplit_once('-')?;
-    let is_hash = sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_hexdigit());
-    (owner == account.as_str() && is_hash).then_some((name, sha256))
 }
