@@ -43,6 +43,11 @@ pub const EPHEMERAL_MIB_MIN: u32 = 512;
 pub const EPHEMERAL_MIB_MAX: u32 = 10_240;
 /// Tags of one resource.
 pub const TAGS_MAX: usize = 50;
+/// Source text in a template, bytes; see "AWS::Lambda::Function Code".
+pub const INLINE_CODE_BYTES_MAX: usize = 4_194_304;
+/// Time a stack waits for a function or version to be ready, milliseconds; and between two looks.
+pub const FUNCTION_STABLE_MS_MAX: u64 = 600_000;
+pub const FUNCTION_POLL_MS: u64 = 20;
 /// Aliases of one function. AWS names no figure; they share their function's record.
 pub const ALIASES_MAX: usize = 1_000;
 /// Resource policy of one function, version, alias or layer version, bytes.

@@ -1,12 +1,23 @@
 //! All resource types there are: a file each, one list of them here.
 
 mod cdk;
+mod lambda;
 mod logs;
 
 use super::resource::ResourceType;
 
 /// In the order of their names, which the tests hold.
-const TYPES: &[&ResourceType] = &[&cdk::metadata::TYPE, &logs::log_group::TYPE];
+const TYPES: &[&ResourceType] = &[
+    &cdk::metadata::TYPE,
+    &lambda::alias::TYPE,
+    &lambda::function::TYPE,
+    &lambda::layer_version::TYPE,
+    &lambda::layer_version_permission::TYPE,
+    &lambda::permission::TYPE,
+    &lambda::url::TYPE,
+    &lambda::version::TYPE,
+    &logs::log_group::TYPE,
+];
 
 /// The type called `name`.
 pub(crate) fn find(name: &str) -> Option<&'static ResourceType> {
