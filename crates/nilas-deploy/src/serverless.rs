@@ -3,15 +3,15 @@
 //!
 //! [`load`] is called again and again: it names what it has to know from outside (files, outputs of other stacks,
 //! parameters) as [`Question`]s, and the caller adds the [`Answer`]s, until there is a [`Service`]. The caller then makes
-//! the archives of [`Service::packages`] from the files that their rules leave, uploads them, and asks
+//! the archives of [`Service::packages`] from the files that [`choose`] leaves, uploads them, and asks
 //! [`Service::template`] for the template with their addresses in it. Logical ids, properties and outputs are those
 //! that the Framework makes, so that either tool can take over the other's stack.
 
 mod answers;
+mod choose;
 mod compile;
 mod dotenv;
 mod endpoints;
-mod files;
 mod json;
 mod load;
 mod naming;
@@ -23,7 +23,7 @@ mod syntax;
 mod variables;
 
 pub use answers::{Answer, Answers, Problem, Question};
-pub use files::packaged_files;
+pub use choose::{archive_name, choose};
 pub use load::{Loaded, load};
 pub use service::{
     Artifact, BucketEvent, Compiled, Contents, Deployment, Endpoint, ExistingBucket, Notice,

@@ -100,7 +100,7 @@ pub(crate) fn names_below(root: &Path) -> Result<Vec<String>, PackageError> {
     Ok(walk(root)?.into_iter().map(|entry| entry.name).collect())
 }
 
-/// A package of some of the files below `root`.
+/// A package of some of the files below `root`, or beside it: `../lib/x` is `lib/x` in the package.
 pub(crate) fn of_files(root: &Path, names: &[String]) -> Result<Bytes, PackageError> {
     let mut entries = Vec::with_capacity(names.len());
     let mut total_bytes = 0;
@@ -115,7 +115,8 @@ pub(crate) fn of_files(root: &Path, names: &[String]) -> Result<Bytes, PackageEr
         } else {
             return Err(PackageError::Kind { path });
         };
-        entries.push(Entry { name: name.clone(), path, kind });
+        let name = nilas_deploy::serverless::archive_name(name).to_owned();
+        entries.push(Entry { name, path, kind });
         check_size(root, entries.len(), total_bytes)?;
     }
     if entries.is_empty() {

@@ -59,7 +59,7 @@ struct Environment {
     functions: Vec<(String, String)>,
 }
 
-/// Files are asked for one after another, for whether one is read depends on whether another exists.
+/// Gives the questions if files are still to be asked for.
 fn environment(
     root: &Node,
     answers: &Answers,
@@ -124,6 +124,8 @@ fn service(
     normalize(&mut tree, answers, env)?;
     let plugins = plugins::read(&tree)?;
     let mut document = tree.to_json().map_err(|err| Problem::yaml(file_name, &err))?;
+    refuse_build(&tree, &document)?;
+    legacy(&mut document);
     let mut warnings = schema::check(&tree, &document)?;
     let name = service_name(file_name, &tree, &document)?;
     let provider = &document["provider"];
@@ -134,6 +136,7 @@ fn service(
     let stage = text(&provider["stage"]);
     let region = text(either(&provider["region"], &json!("us-east-1")));
     let stack_name = stack_name(provider, &name, &stage, &mut warnings);
+    check_functions(&tree, &document)?;
     name_functions(&mut document, &name, &stage);
     let mut service = Service {
         deployment: deployment(&document["provider"], &stage),
@@ -268,6 +271,43 @@ fn merge_nodes(target: &mut Node, source: Node) {
     }
 }
 
+/// Version 4 can bundle code on its way; nothing here does.
+fn refuse_build(tree: &Node, document: &Json) -> Result<(), Problem> {
+    if !truthy(&document["build"]) {
+        return Ok(());
+    }
+    Err(Problem::new("\"build\" bundles code, which is not done here")
+        .at(position(tree, &["build"]))
+        .hint(
+            "bundle it before (esbuild --bundle --platform=node), and name the bundle's handlers",
+        ))
+}
+
+/// Settings that versions before 3 had elsewhere.
+fn legacy(document: &mut Json) {
+    let key = document["service"]["awsKmsKeyArn"].clone();
+    let provider = &mut document["provider"];
+    if !provider.is_object() {
+        return;
+    }
+    if truthy(&key) && !truthy(&provider["kmsKeyArn"]) {
+        provider["kmsKeyArn"] = key;
+    }
+    for name in ["apiKeys", "usagePlan", "resourcePolicy"] {
+        let value = provider[name].clone();
+        let api = &provider["apiGateway"];
+        if truthy(&value) && !truthy(&api[name]) && (api.is_object() || api.is_null()) {
+            provider["apiGateway"][name] = value;
+        }
+    }
+    for function in document["functions"].as_object_mut().into_iter().flat_map(Map::values_mut) {
+        let key = function["awsKmsKeyArn"].clone();
+        if truthy(&key) && function.is_object() && !truthy(&function["kmsKeyArn"]) {
+            function["kmsKeyArn"] = key;
+        }
+    }
+}
+
 /// Versions 1 and 2 know an object with the name in it.
 fn service_name(file_name: &str, tree: &Node, document: &Json) -> Result<String, Problem> {
     let name = match &document["service"] {
@@ -308,6 +348,35 @@ fn stack_name(provider: &Json, name: &str, stage: &str, warnings: &mut Vec<Notic
         });
     }
     given
+}
+
+fn check_functions(tree: &Node, document: &Json) -> Result<(), Problem> {
+    let functions = &document["functions"];
+    if !functions.is_object() && !functions.is_null() {
+        return Err(Problem::new("Unexpected \"functions\" configuration: Expected object")
+            .at(position(tree, &["functions"])));
+    }
+    for (key, config) in members(functions) {
+        let at = position(tree, &["functions", key]);
+        let message = match (truthy(&config["handler"]), truthy(&config["image"])) {
+            _ if !config.is_object() => {
+                format!(
+                    "Unexpected \"{key}\" function configuration: Expected object received {config}"
+                )
+            }
+            (false, false) => {
+                format!(
+                    "Either \"handler\" or \"image\" property needs to be set on function \"{key}\""
+                )
+            }
+            (true, true) => format!(
+                "Either \"handler\" or \"image\" property (not both) needs to be set on function \"{key}\"."
+            ),
+            _ => continue,
+        };
+        return Err(Problem::new(message).at(at));
+    }
+    Ok(())
 }
 
 fn name_functions(document: &mut Json, service: &str, stage: &str) {

@@ -146,9 +146,7 @@ fn rules(
             kept.push(pattern);
         }
     }
-    PackageRules { patterns: kept, exclude_dev_dependencies: excludes_dev(sections) }
-}
-
-fn excludes_dev(sections: &[&serde_json::Value]) -> bool {
-    sections.iter().all(|section| section["excludeDevDependencies"] != false)
+    // A layer is packaged as it is.
+    let excludes = without_layers && document["package"]["excludeDevDependencies"] != false;
+    PackageRules { patterns: kept, exclude_dev_dependencies: excludes }
 }

@@ -82,7 +82,7 @@ pub enum Contents {
     Archive(String),
 }
 
-/// Which files go into an archive.
+/// Which files go into an archive. See [`super::choose`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PackageRules {
     /// Globs in the order they are applied: one with `!` takes files out, one without puts them back in. A file is in
@@ -138,8 +138,9 @@ pub struct Notice {
 /// Where this deployment's archives are.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Release {
-    /// Distinguishes this deployment: milliseconds since 1970, as the Framework has it. Part of the logical id of an
-    /// API's deployment, which is otherwise never updated.
+    /// Part of the logical id of a REST API's deployment, which CloudFormation never updates. The Framework takes the
+    /// milliseconds since 1970, so that the API is deployed each time; if it is empty here, a hash of the API's resources
+    /// is taken, and a service that has not changed is the same template.
     pub id: String,
     /// By name of the [`Package`].
     pub artifacts: std::collections::BTreeMap<String, Artifact>,
@@ -182,6 +183,30 @@ pub struct BucketEvent {
     pub event: String,
     /// Pairs of `prefix` or `suffix` and its value.
     pub rules: Vec<(String, String)>,
+}
+
+// === impl ServiceFunction ===
+
+impl ServiceFunction {
+    /// Files of the archive of which one holds the handler, most usual first. None if the runtime looks it up otherwise.
+    pub fn handler_files(&self) -> Vec<String> {
+        let Some((path, _)) = self.handler.as_deref().and_then(|handler| handler.rsplit_once('.'))
+        else {
+            return Vec::new();
+        };
+        let path = path.trim_start_matches("./");
+        let of =
+            |endings: &[&str]| endings.iter().map(|ending| format!("{path}{ending}")).collect();
+        match self.runtime.as_str() {
+            runtime if runtime.starts_with("nodejs") => of(&[".js", ".mjs", ".cjs"]),
+            runtime if runtime.starts_with("python") => {
+                let path = path.replace('.', "/");
+                vec![format!("{path}.py"), format!("{path}/__init__.py")]
+            }
+            runtime if runtime.starts_with("ruby") => of(&[".rb"]),
+            _ => Vec::new(),
+        }
+    }
 }
 
 // === impl Service ===

@@ -11,7 +11,7 @@ use nilas_deploy::serverless::{
     self, Answer, Answers, Artifact, Contents, Loaded, Problem, Question, Release, Service,
     ServiceFunction,
 };
-use nilas_model::{Clock, RequestId, SystemClock};
+use nilas_model::RequestId;
 use nilas_wire::percent;
 use serde_json::{Map, Value, json};
 
@@ -160,10 +160,19 @@ fn make(
         Contents::Files { directory, rules } => (directory, rules),
     };
     let root = dir.join(directory);
-    let names = package::names_below(&root)?;
+    let mut names = Vec::new();
+    for directory in rules.directories() {
+        let outside = root.join(&directory);
+        if directory.is_empty() {
+            names.extend(package::names_below(&root)?);
+        } else if outside.is_dir() {
+            let below = package::names_below(&outside)?;
+            names.extend(below.into_iter().map(|name| format!("{directory}/{name}")));
+        }
+    }
     let content = |name: &str| std::fs::read(root.join(name)).ok();
-    let chosen = serverless::packaged_files(&names, rules, &content)
-        .map_err(|problem| located(dir, problem))?;
+    let chosen =
+        serverless::choose(&names, rules, &content).map_err(|problem| located(dir, problem))?;
     for function in &service.functions {
         if wanted.functions.contains(&function.key) {
             check_handler(file, function, &chosen)?;
@@ -228,10 +237,21 @@ pub(super) fn template(
     };
     let names = service.packages.iter().map(|package| package.name.clone());
     let release = Release {
-        id: SystemClock::new().epoch_ms().to_string(),
+        // By content, so that a service that is the same is no change.
+        id: String::new(),
         artifacts: names.zip(stored.iter().map(artifact)).collect(),
     };
     let compiled = service.template(&release).map_err(|problem| located(dir, problem))?;
+    if let Some(existing) = compiled.existing_buckets.first() {
+        let message = format!(
+            "the function \"{}\" has an s3 event of an existing bucket, which is not set up by this command",
+            existing.function
+        );
+        let error = ProjectError::Whole { file: dir.join("serverless.yml"), message };
+        return Err(Failure::from(error).hint(
+            "take the event out, and set the bucket's notification with `aws s3api put-bucket-notification-configuration`",
+        ));
+    }
     Ok(compiled.template)
 }
 

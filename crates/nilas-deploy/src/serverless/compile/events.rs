@@ -1,9 +1,13 @@
 //! Entries of `events`: what invokes a function.
 
+mod alb;
 mod alexa;
+mod brokers;
 mod cloudwatch;
+mod cognito;
 mod event_bridge;
 mod http_api;
+mod iot;
 mod rest;
 mod s3;
 mod schedule;
@@ -16,14 +20,22 @@ use serde_json::{Value, json};
 use super::super::json::{items, members, truthy, without_nulls};
 use super::{Compiler, Problem};
 
-const KINDS: [&str; 14] = [
+const KINDS: [&str; 22] = [
+    "activemq",
+    "alb",
     "alexaSkill",
     "alexaSmartHome",
     "cloudwatchEvent",
     "cloudwatchLog",
+    "cognitoUserPool",
     "eventBridge",
     "http",
     "httpApi",
+    "iot",
+    "iotFleetProvisioning",
+    "kafka",
+    "msk",
+    "rabbitmq",
     "s3",
     "schedule",
     "sns",
@@ -44,6 +56,10 @@ pub(super) fn compile(c: &mut Compiler<'_>) -> Result<(), Problem> {
     sources::compile(c)?;
     event_bridge::compile(c)?;
     cloudwatch::compile(c)?;
+    brokers::compile(c)?;
+    cognito::compile(c)?;
+    iot::compile(c)?;
+    alb::compile(c)?;
     alexa::compile(c);
     Ok(())
 }

@@ -28,8 +28,13 @@ impl Resolver<'_> {
         match (kind, address.as_deref()) {
             ("self", address) => {
                 let path = address.unwrap_or_default();
-                let path = path.split('.').filter(|step| !step.is_empty()).map(str::to_owned);
-                self.property(path.collect())
+                let steps = path.split('.').filter(|step| !step.is_empty()).map(str::to_owned);
+                match (self.property(steps.collect())?, path) {
+                    // Before version 3 these were there even if nobody had written them.
+                    (None, "provider.stage") => self.stage(at).map(Some),
+                    (None, "provider.region") => self.region(at).map(Some),
+                    (found, _) => Ok(found),
+                }
             }
             ("opt", None) => Ok(Some(from_json(&serde_json::json!(self.answers.options), at))),
             ("opt", Some(name)) => Ok(self.answers.options.get(name).map(text)),

@@ -11,6 +11,7 @@ mod templates;
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 pub(super) use authorizers::invocation_uri;
 
@@ -254,11 +255,14 @@ fn is_required(value: &Value) -> Value {
     }
 }
 
-/// Makes the stage. Its id is another one each time, else CloudFormation would leave the old methods in place.
+/// Makes the stage. Its id is another one when the API changes, else CloudFormation would leave the old methods in place.
 fn deployment(c: &mut Compiler<'_>, methods: Vec<String>) -> String {
     let settings = &c.provider()["apiGateway"];
     let stage = text(either(&settings["stage"], &c.service.stage.as_str().into()));
-    let id = format!("ApiGatewayDeployment{}", c.release.id);
+    let id = match c.release.id.as_str() {
+        "" => format!("ApiGatewayDeployment{}", content_hash(c)),
+        id => format!("ApiGatewayDeployment{id}"),
+    };
     let description = truthy(&settings["description"]).then(|| settings["description"].clone());
     let mut properties = json!({
         "RestApiId": api_id(c),
@@ -286,6 +290,19 @@ fn deployment(c: &mut Compiler<'_>, methods: Vec<String>) -> String {
     let output = json!({"Description": "URL of the service endpoint", "Value": url});
     c.outputs.insert("ServiceEndpoint".to_owned(), output);
     id
+}
+
+/// Of all that belongs to the API.
+fn content_hash(c: &Compiler<'_>) -> String {
+    let api = api_id(c);
+    let mut hash = Sha256::new();
+    for (id, resource) in &c.resources {
+        if id == API || resource["Properties"]["RestApiId"] == api {
+            hash.update(id);
+            hash.update(resource.to_string());
+        }
+    }
+    hash.finalize().iter().take(10).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What the Framework sets on the stage by API calls after the deployment; here CloudFormation does it.

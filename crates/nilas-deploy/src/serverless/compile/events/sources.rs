@@ -28,7 +28,7 @@ fn allow(c: &mut Compiler<'_>, actions: &[&str], resources: Vec<Value>) {
 }
 
 /// The role that must be there before the mapping, if it is one of this template, and the alias.
-fn depends(c: &Compiler<'_>, function: &Function) -> Vec<Value> {
+pub(super) fn depends(c: &Compiler<'_>, function: &Function) -> Vec<Value> {
     let role = iam::custom_role(c.provider(), &function.config);
     let role: Option<String> = match role {
         Value::String(name) if !name.is_empty() => (!name.contains(':')).then(|| name.clone()),
@@ -44,7 +44,7 @@ fn depends(c: &Compiler<'_>, function: &Function) -> Vec<Value> {
     role.into_iter().chain(function.alias_id()).map(Value::from).collect()
 }
 
-fn filters(settings: &Value) -> Value {
+pub(super) fn filters(settings: &Value) -> Value {
     if !truthy(&settings["filterPatterns"]) {
         return Value::Null;
     }
