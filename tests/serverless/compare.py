@@ -100,6 +100,9 @@ def deliberate(template):
         # Version 3 knows no InvokedViaFunctionUrl.
         if kind == "AWS::Lambda::Permission" and properties.get("InvokedViaFunctionUrl"):
             del resources[name]
+        # The hash in a target group's name is another.
+        if kind == "AWS::ElasticLoadBalancingV2::TargetGroup":
+            properties["Name"] = re.sub(r"[0-9a-f]+$", "HASH", properties["Name"])
         # The layer's hash is over the archive's hash.
         if kind == "AWS::Lambda::LayerVersion" and resource.get("DeletionPolicy") == "Retain":
             resources[re.sub(r"[0-9a-f]{40}$", "HASH", name)] = resources.pop(name)

@@ -15,10 +15,15 @@ const QUEUE_LENGTH_MAX: usize = 150;
 pub(super) fn compile(c: &mut Compiler<'_>) -> Result<(), Problem> {
     let functions = c.functions.clone();
     for function in functions.iter() {
-        managed_kafka(c, function)?;
         kafka(c, function)?;
-        queues(c, function, "activemq", "ActiveMQ")?;
-        queues(c, function, "rabbitmq", "RabbitMQ")?;
+    }
+    for (kind, name) in [("activemq", "ActiveMQ"), ("rabbitmq", "RabbitMQ")] {
+        for function in functions.iter() {
+            queues(c, function, kind, name)?;
+        }
+    }
+    for function in functions.iter() {
+        managed_kafka(c, function)?;
     }
     Ok(())
 }

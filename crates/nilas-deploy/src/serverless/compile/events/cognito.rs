@@ -99,7 +99,9 @@ fn pool(c: &mut Compiler<'_>, name: &str, events: &[Event<'_>]) -> Result<(), Pr
     // The pool may be written under `resources` too; it then waits for both.
     let own = &c.service.document["resources"]["Resources"][&id];
     depends.extend(items(&own["DependsOn"]).iter().cloned());
-    json::merge(&mut resource, own);
+    if own.is_object() {
+        json::merge(&mut resource, own);
+    }
     resource["DependsOn"] = depends.into();
     c.resources.insert(id, resource);
     Ok(())
