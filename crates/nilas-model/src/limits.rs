@@ -7,6 +7,18 @@ pub const SYNC_PAYLOAD_BYTES_MAX: usize = 6_291_456;
 pub const SYNC_RESPONSE_BYTES_MAX: usize = 6_291_556;
 /// Largest request and answer of an API in front of functions, bytes; see "Amazon API Gateway quotas".
 pub const API_PAYLOAD_BYTES_MAX: usize = 10_485_760;
+/// Resources and stages of one API; see "Amazon API Gateway quotas".
+pub const API_RESOURCES_MAX: usize = 300;
+pub const API_STAGES_MAX: usize = 10;
+/// Deployments of one API. AWS names no figure; each is a copy of it.
+pub const API_DEPLOYMENTS_MAX: usize = 1_000;
+/// API keys, usage plans and custom domain names of an account in a region.
+pub const API_KEYS_MAX: usize = 10_000;
+pub const USAGE_PLANS_MAX: usize = 300;
+pub const CUSTOM_DOMAINS_MAX: usize = 120;
+/// Calls of HTTP backends at once, and idle connections kept to each of them.
+pub const API_BACKEND_CALLS_MAX: usize = 1_000;
+pub const API_BACKEND_CONNECTIONS_IDLE_MAX: usize = 32;
 /// Largest asynchronous invocation request, bytes.
 pub const ASYNC_PAYLOAD_BYTES_MAX: usize = 1_048_576;
 /// Largest deployment package sent in a request, bytes, zipped.

@@ -1,10 +1,12 @@
 //! AWS services that hold resources, and the HTTP front doors of functions.
 //!
-//! Invariant: no sockets. A request comes in parsed and authenticated, an answer goes out, faults included.
+//! Invariant: nothing here listens. A request comes in parsed and authenticated, an answer goes out, faults included; the
+//! only calls to the outside are those of APIs' HTTP integrations.
 //! Invariant: nothing of the control plane is on the path of an invocation but one read of a map.
 #![forbid(unsafe_code)]
 
 mod access;
+mod apigateway;
 mod aside;
 mod blob_use;
 mod calls;
@@ -16,16 +18,10 @@ mod logs;
 mod s3;
 mod services;
 mod sts;
-#[allow(
-    dead_code,
-    unused_imports,
-    clippy::allow_attributes,
-    reason = "integrations of REST APIs are to render with it"
-)]
 mod vtl;
 
 pub use aside::aside;
 pub use calls::{Calls, Refusal};
 pub use nilas_wire::Service;
 pub use s3::ObjectAddress;
-pub use services::{Services, ServicesConfig};
+pub use services::{Services, ServicesConfig, ServicesStartError};

@@ -5,9 +5,10 @@ use std::sync::{Arc, Weak};
 
 use nilas_engine::Engine;
 use nilas_model::{AuthContext, Clock};
-use nilas_store::{Logs, Store};
+use nilas_store::{Logs, Store, StoreError};
 use nilas_wire::{ApiRequest, ApiResponse, Fault, Protocol, Service, encode_fault};
 
+use crate::apigateway::{self, RestApis};
 use crate::blob_use::{BlobOwner, BlobUse};
 use crate::calls::Calls;
 use crate::front::{self, FrontRequest};
@@ -27,6 +28,15 @@ pub struct ServicesConfig {
     pub roles_administer: bool,
 }
 
+/// Why the services cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServicesStartError {
+    #[error(transparent)]
+    Lambda(#[from] LambdaStartError),
+    #[error("API Gateway cannot load its APIs")]
+    ApiGateway { source: StoreError },
+}
+
 /// All services of one server.
 #[derive(Debug, Clone)]
 pub struct Services(Arc<Inner>);
@@ -35,6 +45,7 @@ pub struct Services(Arc<Inner>);
 pub(crate) struct Inner {
     lambda: Arc<Lambda>,
     s3: S3Door,
+    rest_apis: RestApis,
     logs: Logs,
     clock: Arc<dyn Clock>,
     roles_administer: bool,
@@ -48,7 +59,7 @@ impl Services {
         engine: Engine,
         runtimes: RuntimeCatalog,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, LambdaStartError> {
+    ) -> Result<Self, ServicesStartError> {
         let roles_administer = config.roles_administer;
         let calls = Calls::default();
         let lambda = LambdaConfig {
@@ -70,7 +81,9 @@ impl Services {
         let lambda = lambda.await?;
         sweep_blobs(&blob_use, &lambda, &s3).await;
         let logs = store.logs();
-        let inner = Arc::new(Inner { lambda, s3, logs, clock, roles_administer });
+        let rest_apis = RestApis::load(store.records(), Arc::clone(&clock)).await;
+        let rest_apis = rest_apis.map_err(|source| ServicesStartError::ApiGateway { source })?;
+        let inner = Arc::new(Inner { lambda, s3, rest_apis, logs, clock, roles_administer });
         calls.connect(&inner);
         Ok(Self(inner))
     }
@@ -91,12 +104,20 @@ impl Services {
     }
 
     /// Whether `host`, in lower case and without a port, is a custom domain of an API.
-    pub fn is_custom_domain(&self, _host: &str) -> bool {
-        false
+    pub fn is_custom_domain(&self, host: &str) -> bool {
+        self.0.rest_apis.doors().has_domain(host)
     }
 }
 
 impl Inner {
+    pub(crate) fn lambda(&self) -> &Arc<Lambda> {
+        &self.lambda
+    }
+
+    pub(crate) fn rest_apis(&self) -> &RestApis {
+        &self.rest_apis
+    }
+
     pub(crate) async fn handle(
         &self,
         service: Service,
@@ -111,6 +132,10 @@ impl Inner {
             // Boxed: an invocation's future would be as large as the largest of them.
             (None, Service::Logs) => {
                 Box::pin(logs::handle(&self.logs, self.clock.as_ref(), auth, &request)).await
+            }
+            // HTTP and WebSocket APIs are not there yet.
+            (None, Service::ApiGateway) if !request.path.starts_with("/v2/") => {
+                Box::pin(apigateway::handle(&self.rest_apis, auth, &request)).await
             }
             (None, Service::Sts) => sts::handle(auth, &request),
             (None, Service::S3) => Box::pin(self.s3.handle(&self.lambda, auth, &request)).await,

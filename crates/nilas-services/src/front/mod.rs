@@ -3,6 +3,8 @@
 //! Invariant: what a door needs to know is in memory, immutable and replaced whole: nothing here reads the store, and no
 //! lock is held while something is waited for.
 
+pub(crate) mod rest;
+
 use std::net::IpAddr;
 
 use http::StatusCode;
@@ -65,10 +67,13 @@ impl Door {
     }
 }
 
-/// Answers a request at whatever door. No kind of API is there yet, so no name is one's.
-pub(crate) async fn handle(_services: &Inner, request: FrontRequest) -> ApiResponse {
+/// Answers a request at whatever door. Names that nobody has are refused alike.
+pub(crate) async fn handle(services: &Inner, request: FrontRequest) -> ApiResponse {
     match &request.door {
-        Door::Api { .. } | Door::Domain { .. } | Door::FunctionUrl { .. } => unknown_api(),
+        Door::Api { .. } | Door::Domain { .. } => {
+            rest::answer(services.rest_apis().doors(), services.lambda(), request).await
+        }
+        Door::FunctionUrl { .. } => unknown_api(),
     }
 }
 

@@ -15,7 +15,6 @@ use nilas_wire::{ApiRequest, ApiResponse, Blame, Protocol, encode_fault};
 mod account;
 mod alias;
 mod body;
-#[expect(dead_code, reason = "the front doors behind it come next")]
 mod call;
 mod code;
 mod concurrency;
@@ -60,6 +59,7 @@ pub use runtimes::{
 };
 
 use alias::{alias_create, alias_delete, alias_get, alias_list, alias_update};
+pub(crate) use call::CallError;
 use code::function_update_code;
 use concurrency::{concurrency_delete, concurrency_get, concurrency_put};
 use configure::function_update_configuration;

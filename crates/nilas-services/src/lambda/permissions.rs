@@ -213,7 +213,6 @@ fn get(
 impl Lambda {
     /// Whether `service`, such as `apigateway.amazonaws.com`, may invoke `arn`, a function, version or alias, on behalf of
     /// the resource `source_arn`. The resource's account is the function's.
-    #[expect(dead_code, reason = "the APIs that ask come next")]
     pub(crate) fn service_may_invoke(&self, service: &str, source_arn: &str, arn: &str) -> bool {
         let Some(FunctionRef { region: Some(region), account: Some(account), name, qualifier }) =
             FunctionRef::parse(arn).ok()

@@ -18,7 +18,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use mapping::{Input, render};
+pub(crate) use mapping::{Input, Rendered, render};
 
 /// Why a template has no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

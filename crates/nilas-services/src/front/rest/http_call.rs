@@ -1,0 +1,171 @@
+//! HTTP and HTTP_PROXY integrations: calls of other servers, bounded in time and size.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use nilas_model::limits;
+use nilas_wire::{ApiResponse, percent};
+
+use super::exchange::Exchange;
+use super::integrate::with_stage_variables;
+use super::mapping::{self, Answered, Mapped};
+use super::refusal::Refusal;
+use super::snapshot::{Integration, Kind};
+use super::{Doors, proxy_answer};
+
+/// Calls of backends; made when the first one is.
+#[derive(Debug, Default)]
+pub(super) struct Backends(OnceLock<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>);
+
+impl Backends {
+    fn client(&self) -> &Client<HttpsConnector<HttpConnector>, Full<Bytes>> {
+        self.0.get_or_init(|| {
+            let connector = hyper_rustls::HttpsConnectorBuilder::new()
+                .with_webpki_roots()
+                .https_or_http()
+                .enable_http1()
+                .build();
+            Client::builder(TokioExecutor::new())
+                .pool_max_idle_per_host(limits::API_BACKEND_CONNECTIONS_IDLE_MAX)
+                .build(connector)
+        })
+    }
+}
+
+/// Calls the backend of `integration`.
+pub(super) async fn integrate(
+    doors: &Doors,
+    exchange: &Exchange,
+    integration: &Integration,
+) -> Result<ApiResponse, Refusal> {
+    let is_proxy = integration.kind == Kind::HttpProxy;
+    let mut mapped = if is_proxy {
+        proxied(exchange, integration)?
+    } else {
+        mapping::request(exchange, integration)?
+    };
+    let request = request(exchange, integration, &mut mapped)?;
+    let _place = doors.backend_places.try_acquire().map_err(|_| Refusal::IntegrationFailure)?;
+    let answered = async {
+        let response = doors.backends.client().request(request).await.map_err(|error| {
+            tracing::info!(api = exchange.api.id, uri = integration.uri, error = %error, "backend not reached");
+            Refusal::IntegrationFailure
+        })?;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, limits::API_PAYLOAD_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| {
+            tracing::info!(
+                api = exchange.api.id,
+                uri = integration.uri,
+                error,
+                "backend's answer not read"
+            );
+            Refusal::IntegrationFailure
+        })?;
+        Ok::<_, Refusal>((head, body.to_bytes()))
+    };
+    let time_max = Duration::from_millis(integration.timeout_ms);
+    let (head, body) =
+        tokio::time::timeout(time_max, answered).await.map_err(|_| Refusal::Timeout)??;
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers: Vec<(String, String)> =
+        head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+    if is_proxy {
+        return Ok(passed(head.status, &headers, body));
+    }
+    let selector = head.status.as_u16().to_string();
+    mapping::response(exchange, integration, Answered { selector, headers, body })
+}
+
+fn passed(status: StatusCode, headers: &[(String, String)], body: Bytes) -> ApiResponse {
+    let mut response = ApiResponse::empty(status);
+    response.body = body;
+    if !headers.iter().any(|(name, _)| name == "content-type") {
+        proxy_answer::set(&mut response, "content-type", &["application/json".to_owned()]);
+    }
+    let own = ["via", "content-length", "connection"];
+    let passed: Vec<_> =
+        headers.iter().filter(|(name, _)| !own.contains(&name.as_str())).cloned().collect();
+    mapping::pass_headers(&mut response, &passed);
+    response
+}
+
+/// The request as it came, with what the integration's parameters add.
+fn proxied(exchange: &Exchange, integration: &Integration) -> Result<Mapped, Refusal> {
+    let mut mapped = Mapped { body: exchange.body.clone(), ..Mapped::default() };
+    for (name, values) in exchange.headers.iter() {
+        if !name.eq_ignore_ascii_case("host") {
+            mapped.headers.extend(values.iter().map(|value| (name.to_owned(), value.clone())));
+        }
+    }
+    for (name, values) in exchange.query.iter() {
+        mapped.query.extend(values.iter().map(|value| (name.to_owned(), value.clone())));
+    }
+    for (target, source) in &integration.parameters {
+        let named =
+            target.strip_prefix("integration.request.").and_then(|rest| rest.split_once('.'));
+        let (Some((kind, name)), Some(value)) = (named, exchange.mapped(source)) else { continue };
+        let list = match kind {
+            "header" => &mut mapped.headers,
+            "querystring" => &mut mapped.query,
+            "path" => &mut mapped.path,
+            _ => continue,
+        };
+        list.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        list.push((name.to_owned(), value));
+    }
+    Ok(mapped)
+}
+
+fn request(
+    exchange: &Exchange,
+    integration: &Integration,
+    mapped: &mut Mapped,
+) -> Result<Request<Full<Bytes>>, Refusal> {
+    let mut uri = with_stage_variables(exchange, &integration.uri);
+    for (name, value) in &mapped.path {
+        let keeps_slashes = exchange
+            .found
+            .as_ref()
+            .is_some_and(|found| found.resource.path.contains(&format!("{{{name}+}}")));
+        let value =
+            if keeps_slashes { percent::encode_path(value) } else { percent::encode(value) };
+        uri = uri.replace(&format!("{{{name}}}"), &value).replace(&format!("{{{name}+}}"), &value);
+    }
+    for (n, (name, value)) in mapped.query.iter().enumerate() {
+        uri.push(if n == 0 && !uri.contains('?') { '?' } else { '&' });
+        uri += &format!("{}={}", percent::encode(name), percent::encode(value));
+    }
+    let verb = match integration.verb.as_str() {
+        "" | "ANY" => exchange.verb.as_str(),
+        verb => verb,
+    };
+    let method = Method::from_bytes(verb.as_bytes()).map_err(|_| Refusal::Configuration)?;
+    let mut request = Request::new(Full::new(std::mem::take(&mut mapped.body)));
+    *request.method_mut() = method;
+    *request.uri_mut() = uri.parse().map_err(|_| {
+        tracing::warn!(api = exchange.api.id, uri, "not a URI");
+        Refusal::Configuration
+    })?;
+    for (name, value) in &mapped.headers {
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value.as_bytes()))
+        {
+            request.headers_mut().append(name, value);
+        }
+    }
+    let headers = request.headers_mut();
+    headers.entry("accept").or_insert(HeaderValue::from_static("application/json"));
+    let agent = format!("AmazonAPIGateway_{}", exchange.api.id);
+    if let Ok(agent) = HeaderValue::from_str(&agent) {
+        headers.entry("user-agent").or_insert(agent);
+    }
+    Ok(request)
+}
