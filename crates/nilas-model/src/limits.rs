@@ -171,6 +171,25 @@ pub const STORE_READERS_MAX: usize = 4;
 /// Blobs written or read at once.
 pub const BLOB_JOBS_MAX: usize = 4;
 
+/// Template of a stack sent in a request, and read from S3, bytes.
+pub const TEMPLATE_BODY_BYTES_MAX: usize = 51_200;
+pub const TEMPLATE_URL_BYTES_MAX: u64 = 1_048_576;
+/// Entries of a template's sections; see "CloudFormation quotas".
+pub const TEMPLATE_RESOURCES_MAX: usize = 500;
+pub const TEMPLATE_PARAMETERS_MAX: usize = 200;
+pub const TEMPLATE_OUTPUTS_MAX: usize = 200;
+/// A parameter's value, bytes.
+pub const TEMPLATE_PARAMETER_BYTES_MAX: usize = 4_096;
+/// Values that the loops of one template may write out.
+pub const TEMPLATE_LOOP_NODES_MAX: usize = 200_000;
+/// Resources of one stack that are made, changed or deleted at once.
+pub const STACK_STEPS_AT_ONCE_MAX: usize = 32;
+/// Stacks that are not deleted, of one region. AWS's own default.
+pub const STACKS_MAX: usize = 2_000;
+/// How long the answer to an operation on a stack waits for its end, milliseconds: clients sleep 5 to 30 s before
+/// they look again.
+pub const STACK_ANSWER_MS_MAX: u64 = 4_000;
+
 /// Log events that wait to be written; more are dropped and counted.
 pub const LOG_EVENTS_QUEUED_MAX: usize = 100_000;
 pub const LOG_BYTES_QUEUED_MAX: usize = 64 * 1_048_576;

@@ -46,7 +46,6 @@ impl Calls {
 
     /// The same calls, on behalf of a client that came in at `local`.
     #[must_use]
-    #[expect(dead_code, reason = "CloudFormation's engine comes next")]
     pub(crate) fn at(&self, local: SocketAddr) -> Self {
         Self { services: Arc::clone(&self.services), local }
     }

@@ -10,7 +10,6 @@ mod apigateway;
 mod aside;
 mod blob_use;
 mod calls;
-#[expect(dead_code, reason = "the engine that runs the types comes next")]
 mod cloudformation;
 pub mod front;
 pub mod lambda;

@@ -11,6 +11,7 @@ use nilas_wire::{ApiRequest, ApiResponse, Fault, Protocol, Service, encode_fault
 use crate::apigateway::{self, RestApis};
 use crate::blob_use::{BlobOwner, BlobUse};
 use crate::calls::Calls;
+use crate::cloudformation::CloudFormation;
 use crate::front::{self, FrontRequest};
 use crate::lambda::{Lambda, LambdaConfig, LambdaStartError, RuntimeCatalog, SigningKey};
 use crate::s3::S3Door;
@@ -35,6 +36,8 @@ pub enum ServicesStartError {
     Lambda(#[from] LambdaStartError),
     #[error("API Gateway cannot load its APIs")]
     ApiGateway { source: StoreError },
+    #[error("CloudFormation cannot load its stacks")]
+    CloudFormation { source: StoreError },
 }
 
 /// All services of one server.
@@ -44,6 +47,7 @@ pub struct Services(Arc<Inner>);
 #[derive(Debug)]
 pub(crate) struct Inner {
     lambda: Arc<Lambda>,
+    cloudformation: Arc<CloudFormation>,
     s3: S3Door,
     rest_apis: RestApis,
     logs: Logs,
@@ -83,8 +87,26 @@ impl Services {
         let logs = store.logs();
         let rest_apis = RestApis::load(store.records(), Arc::clone(&clock)).await;
         let rest_apis = rest_apis.map_err(|source| ServicesStartError::ApiGateway { source })?;
-        let inner = Arc::new(Inner { lambda, s3, rest_apis, logs, clock, roles_administer });
+        let stacks = CloudFormation::open(
+            store.records(),
+            calls.clone(),
+            Arc::clone(&clock),
+            Arc::clone(s3.s3()),
+        );
+        let cloudformation =
+            stacks.await.map_err(|source| ServicesStartError::CloudFormation { source })?;
+        let inner = Arc::new(Inner {
+            lambda,
+            cloudformation,
+            s3,
+            rest_apis,
+            logs,
+            clock,
+            roles_administer,
+        });
         calls.connect(&inner);
+        // Its steps call the other services.
+        inner.cloudformation.resume();
         Ok(Self(inner))
     }
 
@@ -136,6 +158,9 @@ impl Inner {
             // HTTP and WebSocket APIs are not there yet.
             (None, Service::ApiGateway) if !request.path.starts_with("/v2/") => {
                 Box::pin(apigateway::handle(&self.rest_apis, auth, &request)).await
+            }
+            (None, Service::CloudFormation) => {
+                Box::pin(self.cloudformation.handle(auth, &request)).await
             }
             (None, Service::Sts) => sts::handle(auth, &request),
             (None, Service::S3) => Box::pin(self.s3.handle(&self.lambda, auth, &request)).await,

@@ -128,6 +128,8 @@ fn object(
 fn shaped(path: &str, shape: &Shape, value: &Value, faults: &mut Vec<String>) -> Value {
     let converted = match (shape, value) {
         (Shape::Json, value) => Some(value.clone()),
+        // What it will be is known only when the resource is made, and checked again then.
+        (_, Value::String(text)) if text.contains("{{resolve:") => Some(value.clone()),
         (Shape::Text, Value::String(_)) => Some(value.clone()),
         (Shape::Text, Value::Number(number)) => Some(number.to_string().into()),
         (Shape::Text, Value::Bool(flag)) => Some(flag.to_string().into()),

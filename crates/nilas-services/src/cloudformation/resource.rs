@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use nilas_model::{AuthContext, Clock};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::failure::Failure;
@@ -65,7 +66,7 @@ pub(crate) enum Shape {
 }
 
 /// What was made: as the stack remembers it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(crate) struct Resource {
     /// What `Ref` answers.
     pub(crate) physical_id: String,

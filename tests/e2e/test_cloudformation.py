@@ -1,0 +1,220 @@
+"""CloudFormation as deploy tools use it: stacks, change sets, events, roll-back, exports."""
+
+import json
+import uuid
+
+import botocore.exceptions
+import pytest
+
+GROUP = "AWS::Logs::LogGroup"
+
+
+def group(name=None, retention=None, **members):
+    properties = {k: v for k, v in {"LogGroupName": name, "RetentionInDays": retention}.items() if v is not None}
+    return {"Type": GROUP, "Properties": properties, **members}
+
+
+def template(resources, **sections):
+    return json.dumps({"Resources": resources, **sections})
+
+
+@pytest.fixture
+def cfn(main_server):
+    return main_server.client("cloudformation")
+
+
+@pytest.fixture
+def logs(main_server):
+    return main_server.client("logs")
+
+
+@pytest.fixture
+def name():
+    return f"t{uuid.uuid4().hex[:10]}"
+
+
+def refused(call, code="ValidationError"):
+    with pytest.raises(botocore.exceptions.ClientError) as caught:
+        call()
+    assert caught.value.response["Error"]["Code"] == code, caught.value
+    return caught.value.response["Error"]["Message"]
+
+
+def events(cfn, stack):
+    return [(e["LogicalResourceId"], e["ResourceStatus"]) for e in cfn.describe_stack_events(StackName=stack)["StackEvents"]]
+
+
+def groups(logs, prefix):
+    return {g["logGroupName"]: g.get("retentionInDays") for g in logs.describe_log_groups(logGroupNamePrefix=prefix)["logGroups"]}
+
+
+def status(cfn, stack):
+    return cfn.describe_stacks(StackName=stack)["Stacks"][0]["StackStatus"]
+
+
+def test_a_stack_is_there_before_the_answer_and_gone_after_its_deletion(cfn, logs, name):
+    body = template(
+        {"A": group(f"/{name}/a", 7), "B": group({"Fn::Sub": "/${AWS::StackName}/b"}, DependsOn="A"), "C": group()},
+        Outputs={"Arn": {"Value": {"Fn::GetAtt": ["A", "Arn"]}}, "Api": {"Value": "https://abcde12345.execute-api.us-east-1.amazonaws.com/x"}},
+    )
+    stack_id = cfn.create_stack(StackName=name, TemplateBody=body, Tags=[{"Key": "k", "Value": "v"}])["StackId"]
+    stack = cfn.describe_stacks(StackName=name)["Stacks"][0]
+    assert stack["StackStatus"] == "CREATE_COMPLETE" and stack["StackId"] == stack_id
+    assert stack["Tags"] == [{"Key": "k", "Value": "v"}]
+    outputs = {o["OutputKey"]: o["OutputValue"] for o in stack["Outputs"]}
+    assert outputs["Arn"] == f"arn:aws:logs:us-east-1:000000000000:log-group:/{name}/a:*"
+    assert outputs["Api"].startswith("http://abcde12345.execute-api.us-east-1.localhost:") and outputs["Api"].endswith("/x")
+    assert groups(logs, f"/{name}/") == {f"/{name}/a": 7, f"/{name}/b": None}
+    seen = events(cfn, stack_id)
+    assert seen[0] == (name, "CREATE_COMPLETE") and seen[-1] == (name, "CREATE_IN_PROGRESS")
+    assert seen.index(("A", "CREATE_COMPLETE")) > seen.index(("B", "CREATE_IN_PROGRESS"))
+    resources = {r["LogicalResourceId"]: r for r in cfn.list_stack_resources(StackName=name)["StackResourceSummaries"]}
+    made = resources["C"]["PhysicalResourceId"]
+    assert made.startswith(f"{name}-C-") and len(made) == len(name) + 15
+    detail = cfn.describe_stack_resource(StackName=name, LogicalResourceId="A")["StackResourceDetail"]
+    assert detail["PhysicalResourceId"] == f"/{name}/a" and detail["ResourceStatus"] == "CREATE_COMPLETE"
+    assert cfn.get_template(StackName=name)["TemplateBody"] == json.loads(body)
+    cfn.get_waiter("stack_create_complete").wait(StackName=name)
+
+    cfn.delete_stack(StackName=name)
+    assert refused(lambda: cfn.describe_stacks(StackName=name)) == f"Stack with id {name} does not exist"
+    assert status(cfn, stack_id) == "DELETE_COMPLETE"
+    assert groups(logs, f"/{name}/") == {}
+    cfn.delete_stack(StackName=name)
+
+
+def test_an_update_makes_changes_replaces_and_removes(cfn, logs, name):
+    cfn.create_stack(StackName=name, TemplateBody=template({"A": group(f"/{name}/a", 7), "B": group(f"/{name}/b"), "C": group(f"/{name}/c")}))
+    body = template({"A": group(f"/{name}/a", 14), "B": group(f"/{name}/b2"), "D": group(f"/{name}/d")})
+    cfn.update_stack(StackName=name, TemplateBody=body)
+    assert status(cfn, name) == "UPDATE_COMPLETE"
+    assert groups(logs, f"/{name}/") == {f"/{name}/a": 14, f"/{name}/b2": None, f"/{name}/d": None}
+    seen = events(cfn, name)
+    assert seen[0] == (name, "UPDATE_COMPLETE")
+    assert (name, "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS") in seen and ("C", "DELETE_COMPLETE") in seen
+    assert refused(lambda: cfn.update_stack(StackName=name, TemplateBody=body)) == "No updates are to be performed."
+
+
+def test_a_failed_update_leaves_what_was_there(cfn, logs, name):
+    logs.create_log_group(logGroupName=f"/{name}/taken")
+    cfn.create_stack(StackName=name, TemplateBody=template({"A": group(f"/{name}/a", 7), "B": group(f"/{name}/b"), "C": group(f"/{name}/c")}))
+    before = groups(logs, f"/{name}/")
+    body = template({"A": group(f"/{name}/a", 14), "B": group(f"/{name}/b2"), "D": group(f"/{name}/d"), "E": group(f"/{name}/taken", DependsOn=["A", "B", "D"])})
+    cfn.update_stack(StackName=name, TemplateBody=body)
+    stack = cfn.describe_stacks(StackName=name)["Stacks"][0]
+    assert stack["StackStatus"] == "UPDATE_ROLLBACK_COMPLETE"
+    assert groups(logs, f"/{name}/") == before
+    failed = [e for e in cfn.describe_stack_events(StackName=name)["StackEvents"] if e["ResourceStatus"] == "CREATE_FAILED"]
+    assert "already exists" in failed[0]["ResourceStatusReason"] and "HandlerErrorCode: AlreadyExists" in failed[0]["ResourceStatusReason"]
+    started = [e for e in cfn.describe_stack_events(StackName=name)["StackEvents"] if e["ResourceStatus"] == "UPDATE_ROLLBACK_IN_PROGRESS"]
+    assert started[0]["ResourceStatusReason"] == "The following resource(s) failed to create: [E]. "
+    assert {r["LogicalResourceId"] for r in cfn.list_stack_resources(StackName=name)["StackResourceSummaries"]} == {"A", "B", "C"}
+
+
+@pytest.mark.parametrize("on_failure, end, left", [("ROLLBACK", "ROLLBACK_COMPLETE", False), ("DO_NOTHING", "CREATE_FAILED", True), ("DELETE", "DELETE_COMPLETE", False)])
+def test_a_failed_creation_ends_as_asked(cfn, logs, name, on_failure, end, left):
+    logs.create_log_group(logGroupName=f"/{name}/taken")
+    body = template({"A": group(f"/{name}/a"), "E": group(f"/{name}/taken", DependsOn="A")})
+    stack_id = cfn.create_stack(StackName=name, TemplateBody=body, OnFailure=on_failure)["StackId"]
+    assert status(cfn, stack_id) == end
+    assert (f"/{name}/a" in groups(logs, f"/{name}/")) == left
+    if end == "ROLLBACK_COMPLETE":
+        message = refused(lambda: cfn.update_stack(StackName=name, TemplateBody=body))
+        assert message == f"Stack:{stack_id} is in ROLLBACK_COMPLETE state and can not be updated."
+        assert refused(lambda: cfn.create_stack(StackName=name, TemplateBody=body), "AlreadyExistsException") == f"Stack [{name}] already exists"
+
+
+def test_change_sets(cfn, logs, name):
+    body = template({"A": group(f"/{name}/a", 7)})
+    made = cfn.create_change_set(StackName=name, ChangeSetName="one", ChangeSetType="CREATE", TemplateBody=body)
+    assert status(cfn, name) == "REVIEW_IN_PROGRESS"
+    described = cfn.describe_change_set(ChangeSetName=made["Id"])
+    assert (described["Status"], described["ExecutionStatus"]) == ("CREATE_COMPLETE", "AVAILABLE")
+    change = described["Changes"][0]["ResourceChange"]
+    assert (change["Action"], change["LogicalResourceId"], change["ResourceType"]) == ("Add", "A", GROUP)
+    cfn.execute_change_set(ChangeSetName="one", StackName=name)
+    assert status(cfn, made["StackId"]) == "CREATE_COMPLETE"
+    again = cfn.create_change_set(StackName=name, ChangeSetName="two", TemplateBody=body)
+    described = cfn.describe_change_set(ChangeSetName=again["Id"])
+    assert described["Status"] == "FAILED" and described["ExecutionStatus"] == "UNAVAILABLE"
+    assert described["StatusReason"].startswith("The submitted information didn't contain changes.")
+    refused(lambda: cfn.execute_change_set(ChangeSetName=again["Id"]), "InvalidChangeSetStatus")
+    cfn.delete_change_set(StackName=name, ChangeSetName="two")
+    cfn.delete_change_set(StackName=name, ChangeSetName="never")
+    cfn.create_change_set(StackName=name, ChangeSetName="three", TemplateBody=template({"A": group(f"/{name}/z", 7), "B": group()}))
+    changes = cfn.describe_change_set(StackName=name, ChangeSetName="three")["Changes"]
+    rows = {c["ResourceChange"]["LogicalResourceId"]: c["ResourceChange"] for c in changes}
+    assert (rows["A"]["Action"], rows["A"]["Replacement"], rows["B"]["Action"]) == ("Modify", "True", "Add")
+    assert refused(lambda: cfn.describe_change_set(StackName=name, ChangeSetName="four"), "ChangeSetNotFound") == "ChangeSet [four] does not exist"
+    missing = f"{name}x"
+    assert refused(lambda: cfn.create_change_set(StackName=missing, ChangeSetName="a", TemplateBody=body)) == f"Stack [{missing}] does not exist"
+
+
+@pytest.mark.parametrize("body, message", [
+    ('{"Resources": {}}', "Template format error: At least one Resources member must be defined."),
+    ("Resources: {A: {Type: 'AWS::EC2::Instance'}}", "Template format error: Unrecognized resource types: [AWS::EC2::Instance]"),
+    ("Resources: {A: {Type: 'AWS::Logs::LogGroup', Properties: {LogGroupName: !Ref X}}}", "Template format error: Unresolved resource dependencies [X] in the Resources block of the template"),
+    ("{", "Template format error: JSON not well-formed. (line 1, column 1)"),
+])
+def test_templates_are_refused_before_anything_is_made(cfn, name, body, message):
+    assert refused(lambda: cfn.create_stack(StackName=name, TemplateBody=body)) == message
+    assert refused(lambda: cfn.validate_template(TemplateBody=body)) == message
+    refused(lambda: cfn.describe_stacks(StackName=name))
+
+
+def test_properties_that_do_not_fit_fail_before_anything_is_made(cfn, logs, name):
+    body = template({"A": group(f"/{name}/a"), "B": {"Type": GROUP, "Properties": {"RetentionInDays": "many", "Colour": 1}}})
+    stack = cfn.create_stack(StackName=name, TemplateBody=body)["StackId"]
+    assert status(cfn, stack) == "ROLLBACK_COMPLETE"
+    described = cfn.describe_stack_events(StackName=stack)["StackEvents"]
+    reasons = [e["ResourceStatusReason"] for e in described if e["ResourceStatus"] == "CREATE_FAILED"]
+    assert reasons == ["Properties validation failed for resource B with message:\n#/RetentionInDays: expected type: Number, found: String\n#: extraneous key [Colour] is not permitted"]
+    assert not any(e["LogicalResourceId"] == "A" for e in described)
+
+
+def test_exports_are_used_and_guarded(cfn, name):
+    export = {"O": {"Value": "v", "Export": {"Name": f"{name}-x"}}}
+    cfn.create_stack(StackName=name, TemplateBody=template({"A": group()}, Outputs=export))
+    user = f"{name}u"
+    cfn.create_stack(StackName=user, TemplateBody=template({"A": group({"Fn::Join": ["-", [name, {"Fn::ImportValue": f"{name}-x"}]]})}))
+    assert cfn.list_imports(ExportName=f"{name}-x")["Imports"] == [user]
+    assert {"ExportingStackId", "Name", "Value"} <= set(cfn.list_exports()["Exports"][0])
+    cfn.delete_stack(StackName=name)
+    stack = cfn.describe_stacks(StackName=name)["Stacks"][0]
+    assert stack["StackStatus"] == "DELETE_FAILED"
+    assert stack["StackStatusReason"] == f"Export {name}-x cannot be deleted as it is in use by {user}"
+    cfn.delete_stack(StackName=user)
+    cfn.delete_stack(StackName=name)
+    refused(lambda: cfn.describe_stacks(StackName=name))
+
+
+def test_retained_resources_stay(cfn, logs, name):
+    cfn.create_stack(StackName=name, TemplateBody=template({"A": group(f"/{name}/a", DeletionPolicy="Retain"), "B": group(f"/{name}/b")}))
+    stack = cfn.describe_stacks(StackName=name)["Stacks"][0]["StackId"]
+    cfn.delete_stack(StackName=name)
+    assert list(groups(logs, f"/{name}/")) == [f"/{name}/a"]
+    assert ("A", "DELETE_SKIPPED") in events(cfn, stack)
+
+
+def test_parameters_and_protection(cfn, name):
+    body = template(
+        {"A": group({"Ref": "Name"})},
+        Parameters={"Name": {"Type": "String"}, "Secret": {"Type": "String", "NoEcho": True, "Default": "x"}},
+    )
+    assert refused(lambda: cfn.create_stack(StackName=name, TemplateBody=body)) == "Parameters: [Name] must have values"
+    given = [{"ParameterKey": "Name", "ParameterValue": f"/{name}/p"}]
+    cfn.create_stack(StackName=name, TemplateBody=body, Parameters=given, EnableTerminationProtection=True)
+    shown = {p["ParameterKey"]: p["ParameterValue"] for p in cfn.describe_stacks(StackName=name)["Stacks"][0]["Parameters"]}
+    assert shown == {"Name": f"/{name}/p", "Secret": "****"}
+    message = refused(lambda: cfn.delete_stack(StackName=name))
+    assert message == f"Stack [{name}] cannot be deleted while TerminationProtection is enabled"
+    previous = [{"ParameterKey": "Name", "UsePreviousValue": True}]
+    assert refused(lambda: cfn.update_stack(StackName=name, UsePreviousTemplate=True, Parameters=previous)) == "No updates are to be performed."
+    cfn.update_termination_protection(StackName=name, EnableTerminationProtection=False)
+    cfn.delete_stack(StackName=name)
+
+
+def test_capabilities_are_demanded(cfn, name):
+    macro = "Transform: AWS::LanguageExtensions\nResources: {A: {Type: 'AWS::Logs::LogGroup'}}"
+    message = refused(lambda: cfn.create_stack(StackName=name, TemplateBody=macro), "InsufficientCapabilitiesException")
+    assert message == "Requires capabilities : [CAPABILITY_AUTO_EXPAND]"
