@@ -29,6 +29,7 @@ NILAS_TEST_AWS_PYTHON="$VENV/bin/python" "$VENV/bin/python" -m unittest discover
 
 say "SAM templates, beside AWS's translator"
 "$VENV/bin/python" tests/sam/compare.py target/debug/examples/sam_transform
+"$VENV/bin/python" tests/sam/compare.py target/debug/examples/sam_transform invented 300 0
 
 say "end-to-end tests"
 NILAS_BIN="$ROOT/target/debug/nilas" NILAS_EXAMPLES_BIN="$ROOT/target/debug" \

@@ -1,6 +1,7 @@
 """Compares our SAM transform with AWS's own, the package aws-sam-translator, on every template in `examples`.
 
-    compare.py BINARY [DIRECTORY …]    BINARY is the example `sam_transform` of nilas-deploy
+    compare.py BINARY [DIRECTORY …]         BINARY is the example `sam_transform` of nilas-deploy
+    compare.py BINARY invented COUNT FIRST  compares COUNT templates that are made up, from this seed on
 
 Prints what differs and how many are equal; exits 1 if one differs that `DIFFERENT` does not name, or is equal and named.
 """
@@ -16,6 +17,7 @@ os.environ["AWS_DEFAULT_REGION"] = REGION = "us-east-1"
 import logging  # noqa: E402
 import warnings  # noqa: E402
 
+from invented import Inventor  # noqa: E402
 from samtranslator.model.exceptions import InvalidDocumentException  # noqa: E402
 from samtranslator.translator.transform import transform  # noqa: E402
 from samtranslator.yaml_helper import yaml_parse  # noqa: E402
@@ -67,12 +69,19 @@ def differences(ours, theirs, path=""):
         yield f"{path}: ours {json.dumps(ours)[:400]}, theirs {json.dumps(theirs)[:400]}"
 
 
-def main(binary, *directories):
-    directories = directories or [Path(__file__).parent / "examples"]
+def read(directories):
     files = sorted(file for directory in directories for file in Path(directory).glob("*.y*ml"))
-    requests, answers = [], []
-    for file in files:
-        template = json.loads(json.dumps(yaml_parse(file.read_text()), default=str))
+    return {file.name: json.loads(json.dumps(yaml_parse(file.read_text()), default=str)) for file in files}
+
+
+def main(binary, *directories):
+    if directories[:1] == ("invented",):
+        count, first = map(int, directories[1:])
+        templates = {f"seed {seed}": Inventor(seed).template() for seed in range(first, first + count)}
+    else:
+        templates = read(directories or [Path(__file__).parent / "examples"])
+    requests, answers, crashes = [], [], 0
+    for template in templates.values():
         parameters = template.pop("TestParameters", {})
         requests.append(json.dumps({"template": template, "region": REGION, "parameters": parameters}))
         try:
@@ -81,17 +90,21 @@ def main(binary, *directories):
             answers.append({"crash": repr(error)})
     ran = subprocess.run([binary], input="\n".join(requests), capture_output=True, text=True, check=True)
     wrong, equal = [], 0
-    for file, line, theirs in zip(files, ran.stdout.splitlines(), answers, strict=True):
+    for name, line, theirs in zip(templates, ran.stdout.splitlines(), answers, strict=True):
         if "crash" in theirs:
-            print(f"== {file.name}: theirs crashes: {theirs['crash']}")
+            crashes += 1
             continue
         found = list(differences(without_order(json.loads(line)), without_order(theirs)))
         equal += not found
-        if bool(found) != (file.name in DIFFERENT):
-            wrong.append(file.name)
+        if bool(found) != (name in DIFFERENT):
+            wrong.append(name)
         if found:
-            print(f"== {file.name}: {DIFFERENT.get(file.name, 'differs')}", *found[:20], sep="\n   ")
-    print(f"{equal} of {len(files)} templates expand equally")
+            print(f"== {name}: {DIFFERENT.get(name, 'differs')}", *found[:8], sep="\n   ")
+    faulty = sum("causes" in theirs for theirs in answers)
+    print(
+        f"{equal} of {len(templates)} templates are equal ({faulty} of all are faulty and compared by their messages); "
+        f"AWS's translator crashes on {crashes}"
+    )
     return f"unexpected: {', '.join(wrong)}" if wrong else 0
 
 

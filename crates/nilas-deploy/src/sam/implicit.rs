@@ -199,11 +199,15 @@ fn add_events(
     let owner = body.clone();
     let Some(Val::Map(properties)) = body.get_mut("Properties") else { return Ok(()) };
     let Some(Val::Map(events)) = properties.get_mut("Events") else { return Ok(()) };
-    for name in events.keys() {
-        let Some(Val::Map(event)) = events.get_mut(&name) else { continue };
-        if event.text("Type") != Some(flavour.event_kind()) {
-            continue;
+    // The translator collects them first, in a dictionary whose order is its own.
+    let mut of_flavour = Map::ordered();
+    for (name, event) in events.iter() {
+        if event.get("Type").is_some_and(|kind| kind.is_text(flavour.event_kind())) {
+            of_flavour.insert(name, event);
         }
+    }
+    for name in of_flavour.keys() {
+        let Some(Val::Map(event)) = of_flavour.get_mut(&name) else { continue };
         let given = event.entry("Properties");
         if flavour == Flavour::Rest && !given.is_some_and(Val::truthy) {
             continue;
@@ -239,6 +243,9 @@ fn add_events(
         if given.has("RouteSettings") && flavour == Flavour::Http {
             add_route_settings(resources, &name, (&api, &path, &method), given, &condition)?;
         }
+    }
+    if !of_flavour.is_empty() {
+        events.update(&of_flavour);
     }
     Ok(())
 }

@@ -19,6 +19,8 @@ mod policies;
 mod role;
 mod state_machine;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
@@ -62,6 +64,9 @@ impl fmt::Display for SamError {
 }
 
 impl std::error::Error for SamError {}
+
+/// Longest value of a parameter, bytes; AWS's limit.
+const PARAMETER_BYTES_MAX: usize = 4_096;
 
 /// Types that AWS's translator expands and this one does not.
 const REFUSED: &[(&str, &str)] = &[
@@ -112,7 +117,7 @@ fn expand(template: &Value, settings: &Settings) -> Result<Val> {
         let value = Val::from_json(value);
         parameters.insert(name.as_str(), if old_order { value.marked() } else { value });
     }
-    add_defaults(&mut parameters, &template, &settings.region);
+    add_defaults(&mut parameters, &template, &settings.region)?;
 
     implicit::default_definitions(template.map_mut("Resources"));
     implicit::apply(&mut template, Flavour::Rest)?;
@@ -238,12 +243,21 @@ fn mark_resource(resource: &mut Map) {
     }
 }
 
-fn add_defaults(parameters: &mut Map, template: &Map, region: &str) {
+fn add_defaults(parameters: &mut Map, template: &Map, region: &str) -> Result<()> {
     let defined = template.get("Parameters").and_then(Val::as_map);
     for (name, parameter) in defined.into_iter().flat_map(Map::iter) {
         let default = parameter.as_map().and_then(|parameter| parameter.entry("Default"));
         if let Some(default) = default.filter(|_| !parameters.has(name)) {
             parameters.insert(name, default);
+        }
+    }
+    // A value is copied to each reference.
+    for (name, value) in parameters.iter() {
+        if self::core::print::text(value).len() > PARAMETER_BYTES_MAX {
+            let message = format!(
+                "The value of parameter '{name}' is longer than {PARAMETER_BYTES_MAX} bytes."
+            );
+            return Err(Problem::document(message));
         }
     }
     for (name, value) in [("AWS::Region", region), ("AWS::Partition", resolver::partition(region))]
@@ -252,6 +266,7 @@ fn add_defaults(parameters: &mut Map, template: &Map, region: &str) {
             parameters.insert(name, value);
         }
     }
+    Ok(())
 }
 
 /// Types in the order in which they are expanded: what changes others comes first.

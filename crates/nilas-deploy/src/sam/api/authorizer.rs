@@ -20,29 +20,26 @@ pub(super) struct Authorizer {
 
 /// The authorizers that `Auth` names; none at all where it names none.
 pub(super) fn read_all(id: &str, auth: &Map, with_default: bool) -> Result<Vec<Authorizer>> {
-    let mut all: Vec<Authorizer> = Vec::new();
-    if with_default && auth.text("DefaultAuthorizer") == Some("AWS_IAM") {
-        all.push(Authorizer { name: "AWS_IAM".into(), given: Map::new(), iam: true });
+    // The order is that of a dictionary of Python 2.7.
+    let mut all = Map::ordered();
+    let default = auth.get("DefaultAuthorizer").and_then(Val::as_text);
+    if let Some(iam) = default.filter(|default| with_default && default.as_str() == "AWS_IAM") {
+        all.insert(iam, Val::Null);
     }
-    let Some(authorizers) = auth.get("Authorizers").filter(|authorizers| authorizers.truthy())
-    else {
-        return Ok(all);
-    };
-    let authorizers = At::Resource(id, "Auth.Authorizers").map(Some(authorizers))?;
-    // The order in which a dictionary of Python 2.7 has them.
-    let mut read = Map::ordered();
-    for (name, given) in authorizers.iter() {
-        let path = format!("Auth.Authorizers.{name}");
-        let given = At::Resource(id, &path).map(Some(given))?;
-        let authorizer = Authorizer { name: name.clone(), given: given.clone(), iam: false };
-        authorizer.check(id)?;
-        read.insert(name, given.clone());
+    if let Some(given) = auth.get("Authorizers").filter(|authorizers| authorizers.truthy()) {
+        for (name, given) in At::Resource(id, "Auth.Authorizers").map(Some(given))?.iter() {
+            let path = format!("Auth.Authorizers.{name}");
+            let given = At::Resource(id, &path).map(Some(given))?;
+            Authorizer { name: name.clone(), given: given.clone(), iam: false }.check(id)?;
+            all.insert(name, given.clone());
+        }
     }
-    for (name, given) in read.iter() {
-        let given = given.as_map().cloned().unwrap_or_default();
-        all.push(Authorizer { name: name.clone(), given, iam: false });
-    }
-    Ok(all)
+    let read = all.iter().map(|(name, given)| Authorizer {
+        name: name.clone(),
+        given: given.as_map().cloned().unwrap_or_default(),
+        iam: given.is_null(),
+    });
+    Ok(read.collect())
 }
 
 impl Authorizer {

@@ -104,10 +104,6 @@ impl Swagger {
         self.paths().keys()
     }
 
-    pub(in crate::sam) fn path(&self, path: &str) -> Option<&Val> {
-        self.paths().get(path)
-    }
-
     pub(super) fn items(&self, path: &str) -> Result<Vec<&Map>> {
         editor::items(self.paths(), path)
     }

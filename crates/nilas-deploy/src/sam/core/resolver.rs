@@ -14,6 +14,9 @@ static VARIABLE: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"\$\{([A-Za-z0-9.]+|AWS::[A-Z][A-Za-z]*)\}").expect("the expression is well-formed")
 });
 
+/// Longest text that an `Fn::Sub` may become, bytes: as long as a whole template.
+const SUBSTITUTED_BYTES_MAX: usize = 1 << 20;
+
 /// The values of a template's parameters, by name.
 #[derive(Debug)]
 pub(in crate::sam) struct Parameters(pub(in crate::sam) Map);
@@ -43,7 +46,8 @@ impl Parameters {
         }
         let value = match value.as_map().and_then(Map::only) {
             Some((key, Val::Text(name))) if key.as_str() == "Ref" => {
-                self.value(name).cloned().unwrap_or(value)
+                // Not looked into: a parameter's value that referred to itself would have no end.
+                return Ok(self.value(name).cloned().unwrap_or(value));
             }
             _ => value,
         };
@@ -56,7 +60,8 @@ impl Parameters {
         }
         let value = match value.as_map().and_then(Map::only) {
             Some((key, Val::Text(name))) if key.as_str() == "Ref" => {
-                self.value(name).cloned().unwrap_or(value)
+                // Not looked into: a parameter's value that referred to itself would have no end.
+                return Ok(self.value(name).cloned().unwrap_or(value));
             }
             Some((key, _)) if key.as_str() == "Fn::Sub" => {
                 substitute(value, &|variable, name| match self.value(name) {
@@ -83,14 +88,18 @@ impl Mappings {
         if self.0.is_empty() {
             return Ok(value);
         }
-        let value = self.find(value)?;
-        descend(value, &mut |value| self.resolve(value))
+        match self.find(&value)? {
+            // Not looked into: an entry that referred to itself would have no end.
+            Some(found) => Ok(found),
+            None => descend(value, &mut |value| self.resolve(value)),
+        }
     }
 
-    fn find(&self, value: Val) -> Result<Val> {
-        let Some((key, arguments)) = value.as_map().and_then(Map::only) else { return Ok(value) };
+    /// The entry that an `Fn::FindInMap` names, if this is one and there is an entry.
+    fn find(&self, value: &Val) -> Result<Option<Val>> {
+        let Some((key, arguments)) = value.as_map().and_then(Map::only) else { return Ok(None) };
         if key.as_str() != "Fn::FindInMap" {
-            return Ok(value);
+            return Ok(None);
         }
         let Some([name, top, second]) = arguments.as_list() else {
             return Err(Problem::document(format!(
@@ -98,21 +107,22 @@ impl Mappings {
                 print::text(arguments)
             )));
         };
-        let keys = (self.find(name.clone())?, self.find(top.clone())?, self.find(second.clone())?);
+        let key =
+            |value: &Val| Ok::<_, Problem>(self.find(value)?.unwrap_or_else(|| value.clone()));
+        let keys = (key(name)?, key(top)?, key(second)?);
         let (Some(name), Some(top), Some(second)) =
             (keys.0.as_str(), keys.1.as_str(), keys.2.as_str())
         else {
-            return Ok(value);
+            return Ok(None);
         };
         let shallow = || {
             Problem::document(format!(
                 "Cannot use Fn::FindInMap on Mapping '{name}' which is not a a two-level map."
             ))
         };
-        let Some(mapping) = self.0.entry(name) else { return Ok(value) };
-        let Some(row) = mapping.as_map().ok_or_else(shallow)?.entry(top) else { return Ok(value) };
-        let found = row.as_map().ok_or_else(shallow)?.entry(second).cloned();
-        Ok(found.unwrap_or(value))
+        let Some(mapping) = self.0.entry(name) else { return Ok(None) };
+        let Some(row) = mapping.as_map().ok_or_else(shallow)?.entry(top) else { return Ok(None) };
+        Ok(row.as_map().ok_or_else(shallow)?.entry(second).cloned())
     }
 }
 
@@ -232,10 +242,18 @@ fn substitute(mut value: Val, replacement: &dyn Fn(&str, &str) -> Result<String>
         },
         _ => return Ok(value),
     };
-    let mut substituted = text.as_str().to_owned();
+    let mut substituted = String::with_capacity(text.len());
+    let mut done = 0;
     for found in VARIABLE.captures_iter(text.as_str()) {
-        substituted = substituted.replacen(&found[0], &replacement(&found[0], &found[1])?, 1);
+        let Some(variable) = found.get(0) else { continue };
+        substituted.push_str(&text.as_str()[done..variable.start()]);
+        substituted.push_str(&replacement(variable.as_str(), &found[1])?);
+        done = variable.end();
+        if substituted.len() > SUBSTITUTED_BYTES_MAX {
+            return Err(Problem::document("The text of an Fn::Sub is too long."));
+        }
     }
+    substituted.push_str(&text.as_str()[done..]);
     *text = Text::new(substituted, text.marked);
     Ok(value)
 }

@@ -207,7 +207,8 @@ fn merged(id: &str, body: &Val, editor: &Swagger, path: &Text, method: &Text) ->
         }
     };
     let normal = editor::normal_method(method);
-    let made = editor.path(path).and_then(|item| item.get(&normal));
+    let document = editor.document();
+    let made = document.get("paths").and_then(|paths| paths.get(path)?.get(&normal));
     let mut plain = Map::new();
     plain.update(&definition);
     if let Some(Val::Map(made)) = made {
