@@ -278,3 +278,51 @@ fn functions_share_an_archive_unless_they_want_their_own() {
         d.zip for [d]: archive out/d.zip
         l.zip for []: files of "lay" by !.git/** !.gitignore !.DS_Store !npm-debug.log !yarn-*.log !.serverless/** !.serverless_plugins/** !serverless.yml !docs/**"#]].assert_eq(&shown.join("\n"));
 }
+
+#[test]
+fn hostile_references_are_bounded() {
+    let chain = |n: usize, value: &dyn Fn(usize) -> String| {
+        let lines: String = (1..n).map(|n| format!("  a{n}: {}\n", value(n))).collect();
+        format!("custom:\n  a0: x\n{lines}")
+    };
+    check(
+        &chain(300, &|n| format!("{{x: '${{self:custom.a{}}}'}}", n - 1)),
+        &[],
+        expect![[r#"
+            Cannot resolve serverless.yml: Variables resolution errored with:
+              - the document is nested too deeply with its variables resolved
+              - Cannot resolve variable at "custom.a192.x": the document is nested too deeply with its variables resolved
+              - Cannot resolve variable at "custom.a193.x": the document is nested too deeply with its variables resolved
+              - Cannot resolve variable at "custom.a194.x": the document is nested too deeply with its variables resolved
+              - Cannot resolve variable at "custom.a195.x": the document is nested too deeply with its variables resolved
+              - Cannot resolve variable at "custom.a196.x": the document is nested too deeply with its variables resolved
+              - Cannot resolve variable at "custom.a197.x": the document is nested too deeply with its variables resolved
+              - Cannot resolve variable at "custom.a198.x": the document is nested too deeply with its variables resolved
+              - Cannot resolve variable at "custom.a199.x": the document is nested too deeply with its variables resolved
+              - Cannot resolve variable at "custom.a200.x": the document is nested too deeply with its variables resolved
+              and 51 more"#]],
+    );
+    check(
+        &chain(40, &|n| format!("'${{self:custom.a{0}}}${{self:custom.a{0}}}'", n - 1)),
+        &[],
+        expect![[r#"
+            Cannot resolve serverless.yml: Variables resolution errored with:
+              - the texts of the document are too long
+              - Cannot resolve variable at "custom.a26": the texts of the document are too long (serverless.yml:29:8)"#]],
+    );
+    check(
+        &chain(24, &|n| format!("['${{self:custom.a{0}}}', '${{self:custom.a{0}}}']", n - 1)),
+        &[],
+        expect![[r#"
+            Cannot resolve serverless.yml: Variables resolution errored with:
+              - Cannot resolve variable at "custom.a15.1": the document is too large with its variables resolved
+              - the document is too large with its variables resolved (serverless.yml:19:31)"#]],
+    );
+    check(
+        &format!("custom: '{}x{}'", "${self:".repeat(40), "}".repeat(40)),
+        &[],
+        expect![[r#"
+            Cannot resolve serverless.yml: Variables resolution errored with:
+              - Cannot resolve variable at "custom": Invalid variable nesting at index 224 in "${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:${self:x}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}}" (serverless.yml:3:9)"#]],
+    );
+}

@@ -16,9 +16,14 @@ use crate::yaml::{Key, Node, Position, Value};
 
 /// Values that resolve to variables that resolve to variables …
 const NEST_DEPTH_MAX: usize = 10;
+/// Properties that wait for one another, and values within values of the resolved document: what the stack holds.
+const UNDERWAY_MAX: usize = 48;
+const DEPTH_MAX: usize = 192;
 /// Values of the resolved document: what a few lines of references to references may become.
-const NODES_MAX: usize = 500_000;
+const NODES_MAX: usize = 200_000;
 const TEXT_BYTES_MAX: usize = 32 << 20;
+/// Problems that are told at once.
+const PROBLEMS_MAX: usize = 10;
 
 /// What came of a document.
 pub(super) enum Resolved {
@@ -83,7 +88,11 @@ impl<'a> Resolver<'a> {
         self.problems.retain(|problem| seen.insert(problem.message.clone()));
         let Some(first) = self.problems.first() else { return Ok(Resolved::Document(document)) };
         let (at, hint) = (first.at, self.problems.iter().find_map(|p| p.hint.clone()));
-        let lines: String = self.problems.iter().map(|p| format!("\n  - {}", p.message)).collect();
+        let told = self.problems.iter().take(PROBLEMS_MAX);
+        let mut lines: String = told.map(|p| format!("\n  - {}", p.message)).collect();
+        if self.problems.len() > PROBLEMS_MAX {
+            lines += &format!("\n  and {} more", self.problems.len() - PROBLEMS_MAX);
+        }
         Err(Problem {
             message: format!("Cannot resolve {file}: Variables resolution errored with:{lines}"),
             file: file.to_owned(),
@@ -185,6 +194,10 @@ impl<'a> Resolver<'a> {
             return Err(stop(Problem::new(
                 "the document is too large with its variables resolved",
             )));
+        }
+        if path.len() > DEPTH_MAX || self.underway.len() > UNDERWAY_MAX {
+            let message = "the document is nested too deeply with its variables resolved";
+            return Err(stop(Problem::new(message)));
         }
         let Value::Text(text) = &node.value else { return Ok(node.clone()) };
         if !text.contains("${") {
