@@ -549,3 +549,121 @@ def test_iam(server, apigateway, echo):
             assert identity["userArn"] == "arn:aws:iam::000000000000:root"
 
 
+
+
+def stack(server, template):
+    """Outputs of a stack, and what deletes it."""
+    client, name = server.client("cloudformation"), f"s-{uuid.uuid4().hex[:8]}"
+    client.create_stack(StackName=name, TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_IAM"])
+
+    def outputs():
+        found = client.describe_stacks(StackName=name)["Stacks"][0]
+        events = client.describe_stack_events(StackName=name)["StackEvents"]
+        reasons = [event.get("ResourceStatusReason") for event in events if "FAILED" in event["ResourceStatus"]]
+        assert found["StackStatus"].endswith("_COMPLETE") and "ROLLBACK" not in found["StackStatus"], reasons
+        return {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+
+    client.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 0.2, "MaxAttempts": 100})
+    return client, name, outputs
+
+
+def test_a_stack_as_serverless_writes_it(server, apigateway, echo):
+    allow(server, echo)
+    integration = {"Type": "AWS_PROXY", "IntegrationHttpMethod": "POST", "Uri": uri_of(echo)}
+    api = {"Ref": "Api"}
+    template = {
+        "Resources": {
+            "Api": {"Type": "AWS::ApiGateway::RestApi", "Properties": {"Name": "n", "EndpointConfiguration": {"Types": ["EDGE"]}}},
+            "Hello": {
+                "Type": "AWS::ApiGateway::Resource",
+                "Properties": {"ParentId": {"Fn::GetAtt": ["Api", "RootResourceId"]}, "PathPart": "hello", "RestApiId": api},
+            },
+            "Get": {
+                "Type": "AWS::ApiGateway::Method",
+                "Properties": {
+                    "HttpMethod": "GET", "ResourceId": {"Ref": "Hello"}, "RestApiId": api, "AuthorizationType": "NONE",
+                    "ApiKeyRequired": False, "MethodResponses": [], "Integration": integration,
+                },
+            },
+            "Options": {
+                "Type": "AWS::ApiGateway::Method",
+                "Properties": {
+                    "HttpMethod": "OPTIONS", "ResourceId": {"Ref": "Hello"}, "RestApiId": api, "AuthorizationType": "NONE",
+                    "MethodResponses": [{"StatusCode": "200", "ResponseParameters": {"method.response.header.A": True}}],
+                    "Integration": {
+                        "Type": "MOCK", "RequestTemplates": {"application/json": "{statusCode:200}"},
+                        "IntegrationResponses": [{"StatusCode": "200", "ResponseParameters": {"method.response.header.A": "'*'"}}],
+                    },
+                },
+            },
+            "Deployment1": {
+                "Type": "AWS::ApiGateway::Deployment", "DependsOn": ["Get", "Options"],
+                "Properties": {"RestApiId": api, "StageName": "dev"},
+            },
+        },
+        "Outputs": {"Id": {"Value": api}},
+    }
+    client, name, outputs = stack(server, template)
+    made = outputs()["Id"]
+    path = f"/_aws/execute-api/{made}/dev/hello"
+    assert send(server, "GET", path)[0] == 200
+    assert send(server, "OPTIONS", path)[1]["a"] == "*"
+    # The next deploy has another method and another name for its deployment.
+    template["Resources"]["Post"] = json.loads(json.dumps(template["Resources"]["Get"]))
+    template["Resources"]["Post"]["Properties"]["HttpMethod"] = "POST"
+    template["Resources"]["Deployment2"] = template["Resources"].pop("Deployment1")
+    template["Resources"]["Deployment2"]["DependsOn"].append("Post")
+    client.update_stack(StackName=name, TemplateBody=json.dumps(template))
+    client.get_waiter("stack_update_complete").wait(StackName=name, WaiterConfig={"Delay": 0.2, "MaxAttempts": 100})
+    assert outputs()["Id"] == made and send(server, "POST", path)[0] == 200
+    assert len(apigateway.get_deployments(restApiId=made)["items"]) == 1
+    client.delete_stack(StackName=name)
+    client.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 0.2, "MaxAttempts": 100})
+    assert error(apigateway.get_rest_api, restApiId=made)[0] == 404
+
+
+def test_a_stack_with_a_document_a_stage_and_a_plan(server, apigateway, echo):
+    allow(server, echo)
+    document = {
+        "swagger": "2.0", "info": {"title": "pets", "version": "1"},
+        "paths": {"/pets": {"get": {"x-amazon-apigateway-integration": {
+            "type": "aws_proxy", "httpMethod": "POST", "uri": uri_of(echo)}}}},
+    }
+    api = {"Ref": "Api"}
+    template = {
+        "Resources": {
+            "Api": {"Type": "AWS::ApiGateway::RestApi", "Properties": {"Body": document, "BinaryMediaTypes": ["image/png"]}},
+            "Deployment": {"Type": "AWS::ApiGateway::Deployment", "Properties": {"RestApiId": api}},
+            "Stage": {
+                "Type": "AWS::ApiGateway::Stage",
+                "Properties": {
+                    "RestApiId": api, "DeploymentId": {"Ref": "Deployment"}, "StageName": "Prod", "Variables": {"a": "b"},
+                    "MethodSettings": [{"ResourcePath": "/*", "HttpMethod": "*", "LoggingLevel": "INFO"}],
+                },
+            },
+            "Plan": {
+                "Type": "AWS::ApiGateway::UsagePlan", "DependsOn": "Stage",
+                "Properties": {"ApiStages": [{"ApiId": api, "Stage": "Prod"}], "Quota": {"Limit": 5, "Period": "DAY"}},
+            },
+            "Key": {"Type": "AWS::ApiGateway::ApiKey", "Properties": {"Enabled": True}},
+            "PlanKey": {
+                "Type": "AWS::ApiGateway::UsagePlanKey",
+                "Properties": {"KeyId": {"Ref": "Key"}, "KeyType": "API_KEY", "UsagePlanId": {"Ref": "Plan"}},
+            },
+            "Response": {
+                "Type": "AWS::ApiGateway::GatewayResponse",
+                "Properties": {"RestApiId": api, "ResponseType": "DEFAULT_4XX", "StatusCode": "418"},
+            },
+            "Account": {"Type": "AWS::ApiGateway::Account", "Properties": {"CloudWatchRoleArn": "arn:aws:iam::000000000000:role/r"}},
+        },
+        "Outputs": {"Id": {"Value": api}},
+    }
+    client, name, outputs = stack(server, template)
+    made = outputs()["Id"]
+    shown = apigateway.get_rest_api(restApiId=made)
+    assert shown["name"] == "pets" and shown["binaryMediaTypes"] == ["image/png"]
+    assert shown["tags"]["aws:cloudformation:logical-id"] == "Api"
+    status, _, body = send(server, "GET", f"/_aws/execute-api/{made}/Prod/pets")
+    assert status == 200 and json.loads(body)["stageVariables"] == {"a": "b"}
+    client.delete_stack(StackName=name)
+    client.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 0.2, "MaxAttempts": 100})

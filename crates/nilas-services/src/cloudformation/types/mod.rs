@@ -1,5 +1,6 @@
 //! All resource types there are: a file each, one list of them here.
 
+mod apigateway;
 mod cdk;
 mod lambda;
 mod logs;
@@ -8,6 +9,21 @@ use super::resource::ResourceType;
 
 /// In the order of their names, which the tests hold.
 const TYPES: &[&ResourceType] = &[
+    &apigateway::account::TYPE,
+    &apigateway::api_key::TYPE,
+    &apigateway::authorizer::TYPE,
+    &apigateway::base_path_mapping::TYPE,
+    &apigateway::deployment::TYPE,
+    &apigateway::domain_name::TYPE,
+    &apigateway::gateway_response::TYPE,
+    &apigateway::method::TYPE,
+    &apigateway::model::TYPE,
+    &apigateway::request_validator::TYPE,
+    &apigateway::resource::TYPE,
+    &apigateway::rest_api::TYPE,
+    &apigateway::stage::TYPE,
+    &apigateway::usage_plan::TYPE,
+    &apigateway::usage_plan_key::TYPE,
     &cdk::metadata::TYPE,
     &lambda::alias::TYPE,
     &lambda::function::TYPE,
