@@ -30,6 +30,11 @@ pub fn http_date(epoch_ms: u64) -> String {
     format(epoch_ms, "%a, %d %b %Y %H:%M:%S GMT")
 }
 
+/// `01/Jan/2024:00:00:00 +0000`: as access logs and events of HTTP requests have it.
+pub fn access_log(epoch_ms: u64) -> String {
+    format(epoch_ms, "%d/%b/%Y:%H:%M:%S +0000")
+}
+
 /// `2024/01/01`: log stream names.
 pub fn slashed_date(epoch_ms: u64) -> String {
     format(epoch_ms, "%Y/%m/%d")

@@ -3,6 +3,7 @@
 //! Invariant: what a door needs to know is in memory, immutable and replaced whole: nothing here reads the store, and no
 //! lock is held while something is waited for.
 
+mod function_url;
 pub(crate) mod rest;
 
 use std::net::IpAddr;
@@ -73,7 +74,9 @@ pub(crate) async fn handle(services: &Inner, request: FrontRequest) -> ApiRespon
         Door::Api { .. } | Door::Domain { .. } => {
             rest::answer(services.rest_apis().doors(), services.lambda(), request).await
         }
-        Door::FunctionUrl { .. } => unknown_api(),
+        Door::FunctionUrl { url_id, path } => {
+            function_url::answer(services.lambda(), &request, url_id, path).await
+        }
     }
 }
 

@@ -89,6 +89,8 @@ impl Function {
 pub(crate) struct Functions {
     records: Records,
     map: RwLock<BTreeMap<FunctionId, Arc<Function>>>,
+    /// Whose URL an id is: the function, and the name under which it keeps it.
+    urls: RwLock<BTreeMap<String, (FunctionId, String)>>,
     /// One writer at a time: control-plane changes are rare, and each is read, check, write.
     writer: Mutex<()>,
     generation: AtomicU64,
@@ -147,6 +149,7 @@ impl Functions {
         }
         Ok(Self {
             records,
+            urls: RwLock::new(map.values().flat_map(|function| urls_of(function)).collect()),
             map: RwLock::new(map),
             writer: Mutex::new(()),
             generation: AtomicU64::new(1),
@@ -161,6 +164,11 @@ impl Functions {
 
     pub(crate) fn all(&self) -> Vec<Arc<Function>> {
         self.map.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// The function that has the URL with this id, and the name under which it keeps it.
+    pub(crate) fn url(&self, url_id: &str) -> Option<(FunctionId, String)> {
+        self.urls.read().unwrap_or_else(PoisonError::into_inner).get(url_id).cloned()
     }
 
     /// By name.
@@ -196,6 +204,7 @@ impl Functions {
         let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
         let replaced = map.insert(function.id.clone(), function.clone());
         drop(map);
+        self.index_urls(replaced.as_deref(), Some(&function));
         self.changes.send_modify(|count| *count += 1);
         let dropped = replaced.map(|replaced| replaced.packages()).unwrap_or_default();
         let kept = function.packages();
@@ -204,8 +213,22 @@ impl Functions {
         function
     }
 
+    /// URLs change hardly ever: what has none, before and after, costs nothing.
+    fn index_urls(&self, before: Option<&Function>, after: Option<&Function>) {
+        let has_urls = |function: &Function| !function.record.urls.is_empty();
+        if !before.is_some_and(has_urls) && !after.is_some_and(has_urls) {
+            return;
+        }
+        let mut urls = self.urls.write().unwrap_or_else(PoisonError::into_inner);
+        for (id, _) in before.into_iter().flat_map(urls_of) {
+            urls.remove(&id);
+        }
+        urls.extend(after.into_iter().flat_map(urls_of));
+    }
+
     fn uninstall(&self, id: &FunctionId) {
         let removed = self.map.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.index_urls(removed.as_deref(), None);
         self.changes.send_modify(|count| *count += 1);
         let packages = removed.map(|removed| removed.packages()).unwrap_or_default();
         self.blob_use.suspect(packages.iter().filter_map(|sha256| BlobHash::parse(sha256)));
@@ -255,6 +278,11 @@ impl WriteGuard<'_> {
         }
         Ok(())
     }
+}
+
+fn urls_of(function: &Function) -> impl Iterator<Item = (String, (FunctionId, String))> {
+    let urls = function.record.urls.iter();
+    urls.map(|(key, url)| (url.id.clone(), (function.id.clone(), key.clone())))
 }
 
 /// Twenty digits hold every number, so that keys sort as numbers do.

@@ -49,6 +49,7 @@ mod snap_start;
 mod tags;
 mod target;
 mod trace;
+mod urls;
 mod validation;
 
 #[cfg(test)]
@@ -71,10 +72,13 @@ use garbage::Snapshots;
 use layer_store::Layers;
 use list::{function_list, version_list};
 use package_dirs::PackageDirs;
+pub(crate) use policy::{Caller, CallerPrincipal};
 use provisioned::{provisioned_delete, provisioned_get, provisioned_list, provisioned_put};
 use publish::version_publish;
 use read::{function_get, function_get_configuration};
+pub(crate) use record::{UrlAuth, UrlCors};
 pub(crate) use router::Operation;
+pub(crate) use urls::FunctionUrl;
 
 use crate::blob_use::{BlobUse, Hold};
 use crate::s3::S3;
@@ -170,6 +174,11 @@ impl Lambda {
         Ok(lambda)
     }
 
+    /// Milliseconds since 1970.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.epoch_ms()
+    }
+
     pub(crate) async fn handle(
         self: &Arc<Self>,
         auth: &AuthContext,
@@ -255,6 +264,7 @@ impl Lambda {
             Operation::Permission(operation) => {
                 permissions::run(self, auth, request, operation).await
             }
+            Operation::Url(operation) => urls::run(self, auth, request, operation).await,
             Operation::Layer(operation) => layers::run(self, auth, request, operation).await,
             Operation::NotImplemented(operation) => Err(LambdaError::NotImplemented(format!(
                 "{operation} is not implemented by this server yet."

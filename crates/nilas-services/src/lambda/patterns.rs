@@ -70,6 +70,9 @@ patterns! {
     /// `eventSourceToken`
     TOKEN = r"[a-zA-Z0-9._\-]+";
     ORGANIZATION = r"o-[a-z0-9]{10,32}";
+    /// An alias, not a version.
+    URL_QUALIFIER = r"((?!^\d+$)^[0-9a-zA-Z-_]+$)" or r"[0-9]*[a-zA-Z-_][a-zA-Z0-9-_]*";
+    ANY = r".*";
     SUBNET = r"subnet-[0-9a-z]*";
     SECURITY_GROUP = r"sg-[0-9a-zA-Z]*";
     ENVIRONMENT_NAME = r"[a-zA-Z]([a-zA-Z0-9_])+";

@@ -61,7 +61,6 @@ pub(crate) enum CallerPrincipal<'a> {
     /// `apigateway.amazonaws.com`
     Service(&'a str),
     /// Somebody who has not signed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "function URLs come next"))]
     Anonymous,
 }
 

@@ -43,6 +43,41 @@ pub(crate) struct FunctionRecord {
     /// Resource policies by qualifier; the function's own is at the empty one.
     #[serde(default)]
     pub policies: BTreeMap<String, PolicyRecord>,
+    /// URLs by alias; the function's own is at the empty name. One stays when its alias is deleted.
+    #[serde(default)]
+    pub urls: BTreeMap<String, UrlRecord>,
+}
+
+/// A function URL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UrlRecord {
+    /// The first label of its host name, unique on the server.
+    pub id: String,
+    pub auth: UrlAuth,
+    pub cors: Option<UrlCors>,
+    /// Whether a request ever named one: there is one only, `BUFFERED`, but AWS shows it only then.
+    pub has_invoke_mode: bool,
+    pub created_ms: u64,
+    pub modified_ms: u64,
+}
+
+/// Who may call a URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum UrlAuth {
+    /// Anybody whom the function's policy allows.
+    None,
+    Iam,
+}
+
+/// Members that a request left out are None.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct UrlCors {
+    pub allow_credentials: Option<bool>,
+    pub allow_headers: Option<Vec<String>>,
+    pub allow_methods: Option<Vec<String>>,
+    pub allow_origins: Option<Vec<String>>,
+    pub expose_headers: Option<Vec<String>>,
+    pub max_age_s: Option<u32>,
 }
 
 /// Environments to keep initialised.
@@ -64,6 +99,7 @@ impl FunctionRecord {
             reserved_concurrency: None,
             provisioned: BTreeMap::new(),
             policies: BTreeMap::new(),
+            urls: BTreeMap::new(),
         }
     }
 

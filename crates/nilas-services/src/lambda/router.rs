@@ -7,6 +7,7 @@ use nilas_wire::{ApiRequest, percent};
 
 use super::layers::LayerOperation;
 use super::permissions::PermissionOperation;
+use super::urls::UrlOperation;
 
 mod gaps;
 
@@ -92,6 +93,7 @@ pub(crate) enum Operation<'a> {
     GetAccountSettings,
     Layer(LayerOperation<'a>),
     Permission(PermissionOperation<'a>),
+    Url(UrlOperation<'a>),
     /// AWS has it, this server does not yet.
     NotImplemented(&'static str),
 }
@@ -132,6 +134,7 @@ impl<'a> Operation<'a> {
             Self::GetAccountSettings => "GetAccountSettings",
             Self::Layer(operation) => operation.name(),
             Self::Permission(operation) => operation.name(),
+            Self::Url(operation) => operation.name(),
             Self::NotImplemented(name) => name,
         }
     }
@@ -168,6 +171,7 @@ impl<'a> Operation<'a> {
                 Some(arn)
             }
             Self::Permission(operation) => Some(operation.function()),
+            Self::Url(operation) => Some(operation.function()),
         }
     }
 }
@@ -216,6 +220,7 @@ pub(crate) fn route<'a>(method: &Method, path: &'a str, query: &str) -> Option<O
             return route_settings(method, segments, query)
                 .or_else(|| LayerOperation::of(method, segments, query).map(Operation::Layer))
                 .or_else(|| PermissionOperation::of(method, segments).map(Operation::Permission))
+                .or_else(|| UrlOperation::of(method, segments).map(Operation::Url))
                 .or_else(|| gap_at(method, segments, query));
         }
     };

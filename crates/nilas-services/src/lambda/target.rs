@@ -9,7 +9,7 @@ use super::record::AliasRecord;
 use super::validation::Violations;
 
 /// A resolved `FunctionName` and `Qualifier`: this account's, this region's, and agreeing with each other.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub id: FunctionId,
     /// From either member; None when the caller gave none.

@@ -53,10 +53,7 @@ fn refuse(action: Option<&str>) -> Fault {
 
 fn get_caller_identity(auth: &AuthContext, request: &ApiRequest) -> ApiResponse {
     let account = auth.account.as_str();
-    let user_id = match &auth.principal {
-        Principal::Root => account.to_owned(),
-        Principal::Role { role_arn, session } => format!("{}:{session}", role_id(role_arn)),
-    };
+    let user_id = caller_id(auth);
     // Roles and sessions are named by callers.
     let (arn, user_id) = (escape(&caller_arn(auth)), escape(&user_id));
     let request_id = request.request_id;
@@ -74,6 +71,14 @@ fn get_caller_identity(auth: &AuthContext, request: &ApiRequest) -> ApiResponse 
 "
     );
     ApiResponse::with_body(StatusCode::OK, "text/xml", body)
+}
+
+/// `UserId` of who calls.
+pub(crate) fn caller_id(auth: &AuthContext) -> String {
+    match &auth.principal {
+        Principal::Root => auth.account.as_str().to_owned(),
+        Principal::Role { role_arn, session } => format!("{}:{session}", role_id(role_arn)),
+    }
 }
 
 /// Who calls, as AWS's answers name him.

@@ -30,12 +30,11 @@ const fn gap(method: &'static str, path: &'static str, operation: &'static str) 
 }
 
 /// Paths with a query first: they are special cases of others.
-pub(super) const GAPS: [Gap; 53] = [
+pub(super) const GAPS: [Gap; 48] = [
     gap("POST", "/2025-12-01/durable-executions/{}/checkpoint", "CheckpointDurableExecution"),
     gap("POST", "/2025-11-30/capacity-providers", "CreateCapacityProvider"),
     gap("POST", "/2020-04-22/code-signing-configs", "CreateCodeSigningConfig"),
     gap("POST", "/2015-03-31/event-source-mappings", "CreateEventSourceMapping"),
-    gap("POST", "/2021-10-31/functions/{}/url", "CreateFunctionUrlConfig"),
     gap("DELETE", "/2025-11-30/capacity-providers/{}", "DeleteCapacityProvider"),
     gap("DELETE", "/2020-04-22/code-signing-configs/{}", "DeleteCodeSigningConfig"),
     gap("DELETE", "/2025-12-01/durable-executions/{}", "DeleteDurableExecution"),
@@ -50,7 +49,6 @@ pub(super) const GAPS: [Gap; 53] = [
         "/2019-09-25/functions/{}/event-invoke-config",
         "DeleteFunctionEventInvokeConfig",
     ),
-    gap("DELETE", "/2021-10-31/functions/{}/url", "DeleteFunctionUrlConfig"),
     gap("DELETE", "/2026-07-09/resource-policy/{}", "DeleteResourcePolicy"),
     gap("GET", "/2025-11-30/capacity-providers/{}", "GetCapacityProvider"),
     gap("GET", "/2020-04-22/code-signing-configs/{}", "GetCodeSigningConfig"),
@@ -62,7 +60,6 @@ pub(super) const GAPS: [Gap; 53] = [
     gap("GET", "/2019-09-25/functions/{}/event-invoke-config", "GetFunctionEventInvokeConfig"),
     gap("GET", "/2024-08-31/functions/{}/recursion-config", "GetFunctionRecursionConfig"),
     gap("GET", "/2025-11-30/functions/{}/function-scaling-config", "GetFunctionScalingConfig"),
-    gap("GET", "/2021-10-31/functions/{}/url", "GetFunctionUrlConfig"),
     gap("GET", "/2026-07-09/resource-policy/{}", "GetResourcePolicy"),
     gap("GET", "/2021-07-20/functions/{}/runtime-management-config", "GetRuntimeManagementConfig"),
     gap("POST", "/2014-11-13/functions/{}/invoke-async", "InvokeAsync"),
@@ -80,7 +77,6 @@ pub(super) const GAPS: [Gap; 53] = [
         "/2019-09-25/functions/{}/event-invoke-config/list",
         "ListFunctionEventInvokeConfigs",
     ),
-    gap("GET", "/2021-10-31/functions/{}/urls", "ListFunctionUrlConfigs"),
     gap(
         "GET",
         "/2025-11-30/capacity-providers/{}/function-versions",
@@ -115,5 +111,4 @@ pub(super) const GAPS: [Gap; 53] = [
     gap("PUT", "/2020-04-22/code-signing-configs/{}", "UpdateCodeSigningConfig"),
     gap("PUT", "/2015-03-31/event-source-mappings/{}", "UpdateEventSourceMapping"),
     gap("POST", "/2019-09-25/functions/{}/event-invoke-config", "UpdateFunctionEventInvokeConfig"),
-    gap("PUT", "/2021-10-31/functions/{}/url", "UpdateFunctionUrlConfig"),
 ];
