@@ -86,6 +86,10 @@ pub(crate) enum LambdaError {
     InvalidRequestContent(String),
     #[error("The Lambda code signing configuration ARN can not be found.")]
     CodeSigningConfigNotFound,
+    #[error(
+        "The code signing configuration cannot be found. Check that the provided configuration is not deleted: {0}."
+    )]
+    NoCodeSigningConfig(String),
     #[error("Rate Exceeded.")]
     Throttled(ThrottleReason),
     /// The interpreter was there when the function was made.
@@ -151,6 +155,9 @@ impl LambdaError {
             Self::CodeStorageExceeded => Fault::user("CodeStorageExceededException", 400, text),
             Self::CodeSigningConfigNotFound => {
                 Fault::caller("ResourceNotFoundException", 404, FaultShape::Capital, text)
+            }
+            Self::NoCodeSigningConfig(_) => {
+                Fault::user("CodeSigningConfigNotFoundException", 404, text)
             }
             Self::Throttled(reason) => Fault::user("TooManyRequestsException", 429, text)
                 .with_extra("Reason", throttle_reason(*reason))

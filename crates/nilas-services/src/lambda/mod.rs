@@ -45,6 +45,7 @@ mod record;
 mod router;
 mod runtimes;
 mod settings;
+mod small_settings;
 mod snap_start;
 mod tags;
 mod target;
@@ -265,6 +266,9 @@ impl Lambda {
                 permissions::run(self, auth, request, operation).await
             }
             Operation::Url(operation) => urls::run(self, auth, request, operation).await,
+            Operation::Setting(operation) => {
+                small_settings::run(self, auth, request, operation).await
+            }
             Operation::Layer(operation) => layers::run(self, auth, request, operation).await,
             Operation::NotImplemented(operation) => Err(LambdaError::NotImplemented(format!(
                 "{operation} is not implemented by this server yet."

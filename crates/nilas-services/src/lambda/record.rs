@@ -46,6 +46,9 @@ pub(crate) struct FunctionRecord {
     /// URLs by alias; the function's own is at the empty name. One stays when its alias is deleted.
     #[serde(default)]
     pub urls: BTreeMap<String, UrlRecord>,
+    /// `RecursiveLoop` is `Allow`, not `Terminate`.
+    #[serde(default)]
+    pub recursion_allowed: bool,
 }
 
 /// A function URL.
@@ -100,6 +103,7 @@ impl FunctionRecord {
             provisioned: BTreeMap::new(),
             policies: BTreeMap::new(),
             urls: BTreeMap::new(),
+            recursion_allowed: false,
         }
     }
 

@@ -7,6 +7,7 @@ use nilas_wire::{ApiRequest, percent};
 
 use super::layers::LayerOperation;
 use super::permissions::PermissionOperation;
+use super::small_settings::SettingOperation;
 use super::urls::UrlOperation;
 
 mod gaps;
@@ -93,6 +94,7 @@ pub(crate) enum Operation<'a> {
     GetAccountSettings,
     Layer(LayerOperation<'a>),
     Permission(PermissionOperation<'a>),
+    Setting(SettingOperation<'a>),
     Url(UrlOperation<'a>),
     /// AWS has it, this server does not yet.
     NotImplemented(&'static str),
@@ -134,6 +136,7 @@ impl<'a> Operation<'a> {
             Self::GetAccountSettings => "GetAccountSettings",
             Self::Layer(operation) => operation.name(),
             Self::Permission(operation) => operation.name(),
+            Self::Setting(operation) => operation.name(),
             Self::Url(operation) => operation.name(),
             Self::NotImplemented(name) => name,
         }
@@ -171,6 +174,7 @@ impl<'a> Operation<'a> {
                 Some(arn)
             }
             Self::Permission(operation) => Some(operation.function()),
+            Self::Setting(operation) => Some(operation.function()),
             Self::Url(operation) => Some(operation.function()),
         }
     }
@@ -221,6 +225,7 @@ pub(crate) fn route<'a>(method: &Method, path: &'a str, query: &str) -> Option<O
                 .or_else(|| LayerOperation::of(method, segments, query).map(Operation::Layer))
                 .or_else(|| PermissionOperation::of(method, segments).map(Operation::Permission))
                 .or_else(|| UrlOperation::of(method, segments).map(Operation::Url))
+                .or_else(|| SettingOperation::of(method, segments).map(Operation::Setting))
                 .or_else(|| gap_at(method, segments, query));
         }
     };

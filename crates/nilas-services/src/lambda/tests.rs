@@ -32,6 +32,7 @@ mod aliases;
 mod concurrency;
 mod layers;
 mod permissions;
+mod small_settings;
 mod snap_start;
 
 const BASE: &str = "/2015-03-31/functions";
