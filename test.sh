@@ -2,6 +2,7 @@
 # Installs what is missing and runs every test: Rust unit and kernel tests, the runtimes' tests, then the end-to-end
 # tests, which drive the built binary with AWS's own clients. Finishes by itself, without a terminal.
 # Arguments go to the end-to-end tests: ./test.sh -k hostile
+# `./test.sh tools` runs all deploy tools that are to work unmodified, and nothing else; without it the fastest two run.
 set -euo pipefail
 ROOT="$(cd "$(dirname "$0")" && pwd)"
 cd "$ROOT"
@@ -14,6 +15,17 @@ apt_install iptables || true # What nilas makes do with where nft is missing; wi
 ensure_python_tools scripts/requirements-test.txt
 ensure_node
 ensure_aws_v2
+
+if [ "${1:-}" = tools ]; then
+  shift
+  ensure_all_deploy_tools
+  cargo build --quiet --package nilas
+  say "deploy tools"
+  NILAS_BIN="$ROOT/target/debug/nilas" \
+    "$VENV/bin/python" -m pytest -q -n 2 --dist loadfile -p no:cacheprovider tests/e2e/tools "$@"
+  exit
+fi
+ensure_fast_deploy_tools
 
 say "formatting, tidy and lints"
 cargo fmt --all --check

@@ -87,3 +87,42 @@ ensure_network_tools() {
   command -v ip >/dev/null || [ -x /usr/sbin/ip ] || apt_install iproute2 || true
   command -v pasta >/dev/null || apt_install passt || true
 }
+
+# ensure_npm_tools DIRECTORY PACKAGE@VERSION...: npm packages in a directory of their own below .tools.
+ensure_npm_tools() {
+  local directory="$TOOLS/$1" wanted
+  shift
+  wanted="$*"
+  [ "$(cat "$directory/.installed" 2>/dev/null)" != "$wanted" ] || return 0
+  say "installing $wanted into ${directory#"$ROOT"/}"
+  mkdir -p "$directory"
+  [ -f "$directory/package.json" ] || echo '{"private": true}' >"$directory/package.json"
+  npm install --silent --no-audit --no-fund --prefix "$directory" "$@" >/dev/null
+  printf '%s' "$wanted" >"$directory/.installed"
+}
+
+# ensure_pip_tools DIRECTORY PACKAGE==VERSION...: Python packages in a venv of their own below .tools.
+ensure_pip_tools() {
+  local directory="$TOOLS/$1" wanted
+  shift
+  wanted="$*"
+  [ "$(cat "$directory/.installed" 2>/dev/null)" != "$wanted" ] || return 0
+  say "installing $wanted into ${directory#"$ROOT"/}"
+  [ -x "$directory/bin/pip" ] || python3 -m venv "$directory"
+  "$directory/bin/pip" install -q --disable-pip-version-check "$@"
+  printf '%s' "$wanted" >"$directory/.installed"
+}
+
+# The deploy tools that are quick to install and to run.
+ensure_fast_deploy_tools() {
+  ensure_npm_tools node osls@4.3.1 claudia@5.14.1 claudia-api-builder@4.1.2
+}
+
+ensure_all_deploy_tools() {
+  ensure_fast_deploy_tools
+  ensure_npm_tools serverless3 serverless@3.40.0 serverless-localstack@1.4.0
+  ensure_npm_tools cdk aws-cdk@2.1148.1 aws-cdk-lib@2.276.0 aws-cdk-local@3.0.4 constructs@10
+  ensure_pip_tools sam aws-sam-cli==1.170.0 aws-sam-cli-local==1.71.0
+  ensure_pip_tools zappa zappa==0.63.0 flask==3.1.2
+  ensure_pip_tools awslocal awscli==1.46.3 awscli-local==0.23.0
+}
