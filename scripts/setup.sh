@@ -116,6 +116,8 @@ ensure_pip_tools() {
 # The deploy tools that are quick to install and to run.
 ensure_fast_deploy_tools() {
   ensure_npm_tools node osls@4.3.1 claudia@5.14.1 claudia-api-builder@4.1.2
+  # What the workshop's functions require.
+  ensure_npm_tools workshop uuid@3.4.0 mongodb@3.7.4
 }
 
 ensure_all_deploy_tools() {

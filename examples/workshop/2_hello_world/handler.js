@@ -1,0 +1,3 @@
+module.exports.hello = (event, context, callback) => {
+  callback(null, "Hello World");
+};
