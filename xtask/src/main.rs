@@ -12,7 +12,7 @@ mod tidy;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask tidy | bench [peers] [--json] [--quick] | density [N] | soak [INVOCATIONS [SEED]] | sim SEED [STEPS]";
+const USAGE: &str = "usage: cargo xtask tidy | bench [peers | deploy] [--json] [--quick] | density [N] | soak [INVOCATIONS [SEED]] | sim SEED [STEPS]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

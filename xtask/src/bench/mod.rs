@@ -1,10 +1,11 @@
 //! `cargo xtask bench`: nilas against bare Node on this machine, in one run, as ratios. `cargo xtask bench peers`: nilas
-//! and what else runs functions locally, in one table.
+//! and what else runs functions locally, in one table. `cargo xtask bench deploy`: deployments, and APIs before functions.
 //!
 //! The bare peer answers the same body from `http.createServer` in one Node process, without sandbox, signature or log.
 //! Signatures: each connection signs its request once and repeats it, so the generator's own hashing, which would
 //! take cycles from a server on the same cores, is left out; the server verifies every request all the same.
 
+mod deploy;
 pub(crate) mod lambda;
 mod peers;
 pub(crate) mod processes;
@@ -99,6 +100,9 @@ struct Row {
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<String, String> {
     let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
     let place = Place::prepare(root)?;
+    if has("deploy") {
+        return deploy::run(root, &place);
+    }
     if has("peers") {
         return peers::run(&place, has("--quick"), has("--json"));
     }
