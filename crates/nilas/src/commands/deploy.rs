@@ -21,7 +21,7 @@ pub(crate) async fn run(cx: &Context, args: &DeployArgs) -> Result<ExitCode, Fai
     say(cx, &format!("Deploying {} to {}", project.stack, client.endpoint()))?;
     let storage = storage(cx, &client, &project).await?;
     let done = push(cx, &client, &storage, &project).await?;
-    summarize(cx, &project, &done, began)?;
+    summarize(cx, &client, &project, &done, began).await?;
     // After the answer: it frees space, and nobody waits for it.
     storage.tidy().await?;
     Ok(ExitCode::SUCCESS)
@@ -69,7 +69,13 @@ pub(super) async fn push(
     stack::deploy(client, &cx.output, storage, &deployment).await
 }
 
-fn summarize(cx: &Context, project: &Project, done: &Done, began: Instant) -> Result<(), Failure> {
+async fn summarize(
+    cx: &Context,
+    client: &Client,
+    project: &Project,
+    done: &Done,
+    began: Instant,
+) -> Result<(), Failure> {
     if cx.output.json {
         return cx.output.json(&as_json(project, done.stack()));
     }
@@ -80,11 +86,16 @@ fn summarize(cx: &Context, project: &Project, done: &Done, began: Instant) -> Re
     };
     let took = began.elapsed().as_secs_f64();
     cx.output.note(&format!("Stack {} {what} in {took:.2} s", project.stack))?;
-    show(cx, project, done.stack())
+    show(cx, client, project, done.stack()).await
 }
 
 /// URLs and functions, as `deploy` and `info` print them.
-pub(super) fn show(cx: &Context, project: &Project, stack: &Stack) -> Result<(), Failure> {
+pub(super) async fn show(
+    cx: &Context,
+    client: &Client,
+    project: &Project,
+    stack: &Stack,
+) -> Result<(), Failure> {
     let endpoints = project.endpoints(&stack.outputs);
     if !endpoints.is_empty() {
         cx.output.line("endpoints:")?;
@@ -96,7 +107,7 @@ pub(super) fn show(cx: &Context, project: &Project, stack: &Stack) -> Result<(),
         cx.output.line("functions:")?;
     }
     for function in &project.functions {
-        let name = function.name.as_deref().unwrap_or(&function.logical_id);
+        let name = project.function_name(client, &function.key).await?;
         let size = function.package.map(|at| human_size(project.packages[at].zip.len()));
         let size = size.map(|size| format!(" ({size})")).unwrap_or_default();
         cx.output.line(&format!("  {}: {name}{size}", function.key))?;

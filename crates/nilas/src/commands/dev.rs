@@ -65,7 +65,7 @@ impl Session {
         let mut session = Self { client, project, tails: Vec::new() };
         let from_ms = SystemClock::new().epoch_ms();
         let done = session.push(cx, began).await?;
-        show(cx, &session.project, done.stack())?;
+        show(cx, &session.client, &session.project, done.stack()).await?;
         session.follow(from_ms).await?;
         Ok(session)
     }

@@ -28,6 +28,6 @@ pub(crate) async fn run(cx: &Context, args: &StackArgs) -> Result<ExitCode, Fail
     cx.output.line(&format!("stack: {}", project.stack))?;
     cx.output.line(&format!("region: {}", client.region()))?;
     cx.output.line(&format!("status: {}", stack.status))?;
-    deploy::show(cx, &project, &stack)?;
+    deploy::show(cx, &client, &project, &stack).await?;
     Ok(ExitCode::SUCCESS)
 }
