@@ -59,7 +59,7 @@ impl Bench<'_> {
             ("100 functions, new", many, None),
         ];
         for (what, ours, theirs) in rows {
-            let theirs = theirs.map_or_else(|| "-".to_owned(), |time| seconds(time));
+            let theirs = theirs.map_or_else(|| "-".to_owned(), seconds);
             writeln!(text, "{what:<52} {:>12} {theirs:>12}", seconds(ours))
                 .map_err(|e| e.to_string())?;
         }
