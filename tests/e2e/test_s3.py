@@ -260,6 +260,102 @@ def test_presigned_urls_of_both_kinds(main_server, bucket):
         assert (answer.read(), answer.headers["content-type"]) == (b"signed", "text/x")
 
 
+def test_versions_and_delete_markers(s3, bucket):
+    assert "Status" not in s3.get_bucket_versioning(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="k", Body=b"null")
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    first = s3.put_object(Bucket=bucket, Key="k", Body=b"first")["VersionId"]
+    second = s3.put_object(Bucket=bucket, Key="k", Body=b"second")["VersionId"]
+    read = lambda **which: s3.get_object(Bucket=bucket, Key="k", **which)["Body"].read()
+    assert read() == b"second"
+    assert [read(VersionId=v) for v in [first, second, "null"]] == [b"first", b"second", b"null"]
+    marker = s3.delete_object(Bucket=bucket, Key="k")
+    assert marker["DeleteMarker"] is True
+    assert refused(s3.get_object, Bucket=bucket, Key="k")[:2] == (404, "NoSuchKey")
+    assert refused(s3.get_object, Bucket=bucket, Key="k", VersionId=marker["VersionId"])[:2] == (405, "MethodNotAllowed")
+    listed = s3.list_object_versions(Bucket=bucket)
+    assert [v["VersionId"] for v in listed["Versions"]] == [second, first, "null"]
+    assert [m["IsLatest"] for m in listed["DeleteMarkers"]] == [True]
+    pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, PaginationConfig={"PageSize": 1})
+    seen = [v["VersionId"] for page in pages for v in page.get("Versions", []) + page.get("DeleteMarkers", [])]
+    assert seen == [marker["VersionId"], second, first, "null"]
+    assert "Contents" not in s3.list_objects_v2(Bucket=bucket)
+    s3.delete_object(Bucket=bucket, Key="k", VersionId=marker["VersionId"])
+    assert read() == b"second"
+    s3.delete_object(Bucket=bucket, Key="k", VersionId=second)
+    assert read() == b"first"
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Suspended"})
+    s3.put_object(Bucket=bucket, Key="k", Body=b"new null")
+    assert [v["VersionId"] for v in s3.list_object_versions(Bucket=bucket)["Versions"]] == ["null", first]
+    assert refused(s3.delete_bucket, Bucket=bucket)[:2] == (409, "BucketNotEmpty")
+    for version in ["null", first]:
+        s3.delete_object(Bucket=bucket, Key="k", VersionId=version)
+    s3.delete_bucket(Bucket=bucket)
+
+
+def test_sub_resources_of_buckets(s3, bucket):
+    rule = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"][0]
+    assert rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    kms = {"Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": "k"}}]}
+    s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=kms)
+    assert s3.put_object(Bucket=bucket, Key="k", Body=b"")["ServerSideEncryption"] == "aws:kms"
+    s3.delete_bucket_encryption(Bucket=bucket)
+    block = s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    assert all(block.values()) and len(block) == 4
+    missing = [
+        (s3.get_bucket_policy, "NoSuchBucketPolicy"), (s3.get_bucket_cors, "NoSuchCORSConfiguration"),
+        (s3.get_bucket_lifecycle_configuration, "NoSuchLifecycleConfiguration"), (s3.get_bucket_tagging, "NoSuchTagSet"),
+        (s3.get_bucket_website, "NoSuchWebsiteConfiguration"),
+        (s3.get_bucket_replication, "ReplicationConfigurationNotFoundError"),
+    ]
+    for call, code in missing:
+        assert refused(call, Bucket=bucket)[:2] == (404, code)
+    cors = {"CORSRules": [{"AllowedMethods": ["GET"], "AllowedOrigins": ["*"], "MaxAgeSeconds": 3}]}
+    s3.put_bucket_cors(Bucket=bucket, CORSConfiguration=cors)
+    assert s3.get_bucket_cors(Bucket=bucket)["CORSRules"] == cors["CORSRules"]
+    rules = [{"ID": "r", "Status": "Enabled", "Filter": {"Prefix": "p"}, "Expiration": {"Days": 3}}]
+    s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
+    assert s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"] == rules
+    s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
+    assert s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == [{"Key": "a", "Value": "b"}]
+    site = {"IndexDocument": {"Suffix": "index.html"}}
+    s3.put_bucket_website(Bucket=bucket, WebsiteConfiguration=site)
+    assert s3.get_bucket_website(Bucket=bucket)["IndexDocument"] == site["IndexDocument"]
+    grants = s3.get_bucket_acl(Bucket=bucket)["Grants"]
+    assert [g["Permission"] for g in grants] == ["FULL_CONTROL"]
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    target = {"QueueConfigurations": [{"QueueArn": "arn:aws:sqs:us-east-1:000000000000:q", "Events": ["s3:ObjectCreated:*"]}]}
+    answer = refused(s3.put_bucket_notification_configuration, Bucket=bucket, NotificationConfiguration=target)
+    assert answer[:2] == (501, "NotImplemented")
+    assert "QueueConfigurations" not in s3.get_bucket_notification_configuration(Bucket=bucket)
+    assert "LoggingEnabled" not in s3.get_bucket_logging(Bucket=bucket)
+
+
+def test_only_public_objects_are_read_without_a_signature(main_server, s3, bucket):
+    s3.put_object(Bucket=bucket, Key="open/k", Body=b"open")
+    s3.put_object(Bucket=bucket, Key="closed", Body=b"closed")
+
+    def fetch(path, host=None):
+        request = urllib.request.Request(f"{main_server.url}{path}", headers={"host": host} if host else {})
+        try:
+            return urllib.request.urlopen(request).read()
+        except urllib.error.HTTPError as refusal:
+            return refusal.code, "<Code>AccessDenied</Code>" in refusal.read().decode()
+
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/open/*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    assert fetch(f"/{bucket}/open/k") == (403, True)
+    assert refused(s3.put_bucket_policy, Bucket=bucket, Policy=policy)[:2] == (403, "AccessDenied")
+    s3.delete_public_access_block(Bucket=bucket)
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy)
+    assert s3.get_bucket_policy_status(Bucket=bucket)["PolicyStatus"]["IsPublic"] is True
+    assert fetch(f"/{bucket}/open/k") == b"open"
+    assert fetch("/open/k", host=f"{bucket}.localhost") == b"open"
+    assert fetch(f"/{bucket}/closed") == (403, True)
+    assert fetch(f"/{bucket}/open/none") == (404, False)
+    assert fetch("/", host=f"{bucket}.localhost") == (403, True)
+
+
 def test_objects_survive_a_crash():
     with running(MODES[0]) as own_server:
         s3 = own_server.client("s3")

@@ -1,7 +1,7 @@
 //! From a request's signature to proof of who sent it.
 
 use bytes::Bytes;
-use nilas_model::{AccountId, AuthContext, Origin, Region};
+use nilas_model::{AccountId, AuthContext, Origin, Principal, Region};
 use nilas_wire::sigv4::{self, Parts, Rules, Verified, Verifier};
 use nilas_wire::{Service, SigError, s3_host, sigv2};
 
@@ -54,6 +54,17 @@ impl<'a> Authenticator<'a> {
         let claim = sigv4::parse(parts, Rules::of(service.signing_name()), self.now_ms)?;
         let known = find(claim.credential.access_key_id(), claim.token.as_deref())?;
         Ok(Pending { claim: Claim::V4(claim), known })
+    }
+
+    /// Whoever sends a request without a signature: its service decides what he may read.
+    pub(crate) fn nobody(&self) -> AuthContext {
+        AuthContext {
+            account: self.account.clone(),
+            region: Region::parse(REGION_DEFAULT).expect("a region"),
+            principal: Principal::Anonymous,
+            access_key_id: String::new(),
+            origin: self.origin,
+        }
     }
 
     /// Checks the signature over request and body.

@@ -14,7 +14,9 @@ use hyper::body::Incoming;
 use nilas_model::{AccountId, AuthContext, Clock, Origin, RequestId, limits};
 use nilas_services::aside;
 use nilas_wire::sigv4::{Parts, Verified, Verifier};
-use nilas_wire::{ApiRequest, ApiResponse, Fault, Protocol, Service, SigError, encode_fault};
+use nilas_wire::{
+    ApiRequest, ApiResponse, Fault, Protocol, Service, SigError, encode_fault, s3_host,
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, error};
 
@@ -23,7 +25,7 @@ use crate::backend::Backend;
 use crate::body::{self, BodyError, Buffered, Held, Room};
 use crate::health;
 use crate::identity::Identity;
-use crate::route::route;
+use crate::route::{is_unsigned_read, route};
 
 mod front;
 
@@ -190,7 +192,9 @@ impl<B: Backend> Edge<B> {
         }
         let query = head.uri.query().unwrap_or("");
         let signed = head.headers.contains_key(header::AUTHORIZATION);
-        let open = if signed { None } else { health::answer(&method, &path, query) };
+        let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let at_bucket = host.and_then(s3_host::bucket_of).is_some();
+        let open = if signed || at_bucket { None } else { health::answer(&method, &path, query) };
         let response = match open {
             Some(response) => response,
             None => match inner.receive(entrance, head, path, &mut body, request_id).await {
@@ -261,6 +265,14 @@ impl<B: Backend> Inner<B> {
             account: &self.config.account,
             now_ms: self.clock.epoch_ms(),
         };
+        if service == Service::S3 && is_unsigned_read(parts) {
+            return Ok(Admitted {
+                service,
+                auth: authenticator.nobody(),
+                verified: Verified { body: Bytes::new(), trailers: Vec::new() },
+                held: Held::default(),
+            });
+        }
         let pending = authenticator.begin(parts, service).map_err(refuse)?;
         let (limit, room) = (entrance.body_bytes_max, &entrance.room);
         let read = body::read(body, parts.headers, limit, self.silence_max(), room).await;

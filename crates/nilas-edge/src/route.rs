@@ -1,8 +1,9 @@
 //! Which service a request is for, and how to refuse it if there is none.
 
+use http::Method;
 use http::header::{self, AsHeaderName, HeaderMap};
 use nilas_wire::sigv4::{self, Parts};
-use nilas_wire::{Fault, Protocol, Service, sigv2};
+use nilas_wire::{Fault, Protocol, Service, s3_host, sigv2};
 
 /// A request for something we do not have, to be answered in the shape of the protocol it came in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,9 @@ pub(crate) fn route(parts: &Parts<'_>) -> Result<Service, Unrouted> {
     if is_query_protocol(parts) {
         return Ok(Service::Sts);
     }
+    if is_unsigned_read(parts) {
+        return Ok(Service::S3);
+    }
     // Nothing tells the service: say what AWS's front door says to a request without a signature.
     let fault =
         Fault::plain("MissingAuthenticationTokenException", 403, "Missing Authentication Token");
@@ -50,6 +54,17 @@ fn is_s3(parts: &Parts<'_>) -> bool {
     sigv2::is_presigned(parts.query)
         || text(parts.headers, header::AUTHORIZATION).is_some_and(|value| value.starts_with("AWS "))
         || parts.headers.contains_key("x-amz-content-sha256")
+}
+
+/// Whether nobody signed the request, and S3 might have what it asks for: perhaps it is public.
+pub(crate) fn is_unsigned_read(parts: &Parts<'_>) -> bool {
+    let reads = *parts.method == Method::GET || *parts.method == Method::HEAD;
+    let signed = parts.headers.contains_key(header::AUTHORIZATION)
+        || sigv2::is_presigned(parts.query)
+        || sigv4::service_hint(parts).is_some();
+    let at_bucket = text(parts.headers, header::HOST).and_then(s3_host::bucket_of).is_some();
+    let at_object = parts.path.get(1..).is_some_and(|path| path.contains('/'));
+    reads && !signed && (at_bucket || at_object)
 }
 
 fn is_query_protocol(parts: &Parts<'_>) -> bool {

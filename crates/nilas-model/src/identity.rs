@@ -19,6 +19,8 @@ pub enum Principal {
     Root,
     /// A function's execution role, assumed by its environment.
     Role { role_arn: String, session: String },
+    /// Nobody that is known: the request has no signature. Only S3 hears such requests, for what is public.
+    Anonymous,
 }
 
 /// Where the connection came from.

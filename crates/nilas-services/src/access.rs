@@ -44,6 +44,10 @@ pub(crate) fn refuse(service: Service, auth: &AuthContext, request: &ApiRequest)
         (Principal::Role { .. }, Service::S3) => {
             Some(Fault::plain("AccessDenied", 403, "Access Denied"))
         }
+        (Principal::Anonymous, Service::S3) => None,
+        (Principal::Anonymous, _) => {
+            Some(Fault::plain("AccessDeniedException", 403, "Missing Authentication Token"))
+        }
         (Principal::Role { .. }, service) => {
             let (name, code, status) = match service.protocol() {
                 Protocol::Query { .. } => ("*", "AccessDenied", 403),

@@ -74,14 +74,16 @@ pub(crate) fn check(acl: Option<&str>, bucket: &BucketRecord) -> Result<(), S3Er
     Ok(())
 }
 
-fn owner_enforced(bucket: &BucketRecord) -> Result<bool, S3Error> {
+pub(super) fn owner_enforced(bucket: &BucketRecord) -> Result<bool, S3Error> {
     let controls: Option<dto::OwnershipControls> = settings::read(bucket, Setting::Ownership)?;
     let rule = controls.and_then(|controls| controls.rules.into_iter().next());
     let enforced = dto::ObjectOwnership::BUCKET_OWNER_ENFORCED;
     Ok(rule.is_none_or(|rule| rule.object_ownership.as_str() == enforced))
 }
 
-fn blocked(bucket: &BucketRecord) -> Result<dto::PublicAccessBlockConfiguration, S3Error> {
+pub(super) fn blocked(
+    bucket: &BucketRecord,
+) -> Result<dto::PublicAccessBlockConfiguration, S3Error> {
     let stored = settings::read(bucket, Setting::PublicAccessBlock)?;
     Ok(stored.unwrap_or_else(settings::all_blocked))
 }
@@ -260,14 +262,14 @@ fn parse_policy(text: &str, bucket: &str) -> Result<Value, S3Error> {
     Ok(policy)
 }
 
-fn statements(policy: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn statements(policy: &Value) -> impl Iterator<Item = &Value> {
     let statement = &policy["Statement"];
     let many = statement.as_array().map(Vec::as_slice).unwrap_or_default();
     many.iter().chain(Some(statement).filter(|statement| statement.is_object()))
 }
 
 /// One text, or a list of texts.
-fn strings(value: &Value) -> Vec<&str> {
+pub(super) fn strings(value: &Value) -> Vec<&str> {
     match value {
         Value::String(one) => vec![one],
         Value::Array(many) => many.iter().filter_map(Value::as_str).collect(),
@@ -275,13 +277,13 @@ fn strings(value: &Value) -> Vec<&str> {
     }
 }
 
-fn everybody(statement: &Value) -> bool {
+pub(super) fn everybody(statement: &Value) -> bool {
     let principal = &statement["Principal"];
     principal == "*" || strings(&principal["AWS"]).contains(&"*")
 }
 
 /// What AWS calls public: everybody is allowed something without a condition.
-fn is_public(statement: &Value) -> bool {
+pub(super) fn is_public(statement: &Value) -> bool {
     statement["Effect"] == "Allow" && everybody(statement) && statement.get("Condition").is_none()
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use nilas_model::{AuthContext, Region};
+use nilas_model::{AuthContext, Principal, Region};
 use nilas_store::Expect;
 use s3s::dto::{
     self, BucketLocationConstraint, CreateBucketInput, CreateBucketOutput, DeleteBucketInput,
@@ -32,7 +32,8 @@ impl S3 {
     ) -> Result<Stored<BucketRecord>, S3Error> {
         let bucket = self.bucket(name).await?;
         let owner = bucket.value.account.as_str();
-        if owner != auth.account.as_str() || expected.is_some_and(|expected| expected != owner) {
+        let stranger = owner != auth.account.as_str() || auth.principal == Principal::Anonymous;
+        if stranger || expected.is_some_and(|expected| expected != owner) {
             return Err(S3Error::AccessDenied);
         }
         Ok(bucket)

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use nilas_model::Principal;
 use s3s::Body;
 use s3s::dto::{
     self, ETag, GetObjectAttributesInput, GetObjectAttributesOutput, GetObjectInput,
@@ -14,7 +15,7 @@ use super::checksum::Checksum;
 use super::condition::{ReadConditions, timestamp};
 use super::error::S3Error;
 use super::record::ObjectRecord;
-use super::{Cx, S3};
+use super::{Cx, S3, public};
 
 pub(crate) async fn get(
     s3: &Arc<S3>,
@@ -22,8 +23,8 @@ pub(crate) async fn get(
     input: GetObjectInput,
 ) -> Result<GetObjectOutput, S3Error> {
     let owner = input.expected_bucket_owner.as_deref();
-    s3.own_bucket(&cx.auth, &input.bucket, owner).await?;
-    let object = s3.object(&input.bucket, &input.key, input.version_id.as_deref()).await?;
+    let version = input.version_id.as_deref();
+    let object = readable(s3, cx, &input.bucket, owner, &input.key, version).await?;
     let conditions = ReadConditions {
         if_match: input.if_match,
         if_none_match: input.if_none_match,
@@ -55,8 +56,8 @@ pub(crate) async fn head(
     input: HeadObjectInput,
 ) -> Result<HeadObjectOutput, S3Error> {
     let owner = input.expected_bucket_owner.as_deref();
-    s3.own_bucket(&cx.auth, &input.bucket, owner).await?;
-    let object = s3.object(&input.bucket, &input.key, input.version_id.as_deref()).await?;
+    let version = input.version_id.as_deref();
+    let object = readable(s3, cx, &input.bucket, owner, &input.key, version).await?;
     let conditions = ReadConditions {
         if_match: input.if_match,
         if_none_match: input.if_none_match,
@@ -83,6 +84,28 @@ pub(crate) async fn head(
         answer_checksum!(output, Some(checksum));
     }
     Ok(output)
+}
+
+/// The object, if the caller may read it.
+async fn readable(
+    s3: &S3,
+    cx: &Cx,
+    bucket: &str,
+    owner: Option<&str>,
+    key: &str,
+    version: Option<&str>,
+) -> Result<ObjectRecord, S3Error> {
+    if cx.auth.principal != Principal::Anonymous {
+        s3.own_bucket(&cx.auth, bucket, owner).await?;
+        return s3.object(bucket, key, version).await;
+    }
+    let record = s3.bucket(bucket).await?.value;
+    let object = s3.object(bucket, key, version).await;
+    if public::may_read(&record, bucket, key, object.as_ref().ok())? {
+        object
+    } else {
+        Err(S3Error::AccessDenied)
+    }
 }
 
 /// The bytes that a request is for.

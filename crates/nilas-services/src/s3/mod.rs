@@ -24,6 +24,7 @@ mod get;
 mod list;
 mod operations;
 mod packages;
+mod public;
 mod put;
 mod record;
 mod settings;

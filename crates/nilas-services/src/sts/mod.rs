@@ -77,6 +77,7 @@ fn get_caller_identity(auth: &AuthContext, request: &ApiRequest) -> ApiResponse 
 pub(crate) fn caller_id(auth: &AuthContext) -> String {
     match &auth.principal {
         Principal::Root => auth.account.as_str().to_owned(),
+        Principal::Anonymous => "anonymous".to_owned(),
         Principal::Role { role_arn, session } => format!("{}:{session}", role_id(role_arn)),
     }
 }
@@ -86,6 +87,7 @@ pub(crate) fn caller_arn(auth: &AuthContext) -> String {
     let account = auth.account.as_str();
     match &auth.principal {
         Principal::Root => format!("arn:aws:iam::{account}:root"),
+        Principal::Anonymous => "anonymous".to_owned(),
         Principal::Role { role_arn, session } => {
             let role = role_arn.rsplit('/').next().unwrap_or(role_arn);
             format!("arn:aws:sts::{account}:assumed-role/{role}/{session}")

@@ -191,7 +191,8 @@ impl Cx<'_> {
 
     fn caller(&self) -> Caller {
         let role = match &self.auth.principal {
-            nilas_model::Principal::Root => None,
+            // Nobody without a signature comes as far as this.
+            nilas_model::Principal::Root | nilas_model::Principal::Anonymous => None,
             nilas_model::Principal::Role { role_arn, session } => {
                 Some((role_arn.clone(), session.clone()))
             }

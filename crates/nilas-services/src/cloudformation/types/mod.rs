@@ -4,6 +4,7 @@ mod apigateway;
 mod cdk;
 mod lambda;
 mod logs;
+mod s3;
 
 use super::resource::ResourceType;
 
@@ -33,6 +34,8 @@ const TYPES: &[&ResourceType] = &[
     &lambda::url::TYPE,
     &lambda::version::TYPE,
     &logs::log_group::TYPE,
+    &s3::bucket::TYPE,
+    &s3::bucket_policy::TYPE,
 ];
 
 /// The type called `name`.

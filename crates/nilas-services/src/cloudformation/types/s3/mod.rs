@@ -1,0 +1,5 @@
+//! S3.
+
+pub(super) mod bucket;
+pub(super) mod bucket_policy;
+mod documents;
