@@ -9,6 +9,8 @@ import uuid
 import botocore.exceptions
 import pytest
 
+from conftest import MODES, running
+
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 ECHO = """
 exports.handler = async event => ({ statusCode: 200, body: JSON.stringify(event) });
@@ -667,3 +669,19 @@ def test_a_stack_with_a_document_a_stage_and_a_plan(server, apigateway, echo):
     assert status == 200 and json.loads(body)["stageVariables"] == {"a": "b"}
     client.delete_stack(StackName=name)
     client.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 0.2, "MaxAttempts": 100})
+
+
+def test_apis_survive_a_crash():
+    with running(MODES[0]) as server:
+        client = server.client("apigateway")
+        api = Api(server, client)
+        template = {"application/json": '{"statusCode": 204}'}
+        at = api.method("GET", "/", {"type": "MOCK", "requestTemplates": template})
+        client.put_integration_response(**at, statusCode="204")
+        api.deploy(variables={"a": "b"})
+        key = client.create_api_key(name="k")["id"]
+        server.kill()
+        server.start()
+        assert api.call("GET", "")[0] == 204
+        assert client.get_stage(restApiId=api.id, stageName="dev")["variables"] == {"a": "b"}
+        assert client.get_api_key(apiKey=key)["name"] == "k"

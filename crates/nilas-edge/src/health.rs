@@ -16,6 +16,7 @@ pub(crate) fn answer(method: &Method, path: &str, query: &str) -> Option<ApiResp
         // LocalStack's clients (its Testcontainers module, `localstack wait`, samlocal) read `services`.
         "/_localstack/health" => Some(json_response(&json!({
             "services": {
+                "apigateway": "running",
                 "lambda": "running",
                 "logs": "running",
                 "s3": "running",

@@ -38,14 +38,16 @@ impl<B: Backend> Inner<B> {
         if let Some(door) = door_of_host(host, head.uri.path()) {
             return Some(door);
         }
-        if let Some(door) = door_of_path(head.uri.path()) {
-            // Whatever signs for another service means that one: S3 has such paths, too.
-            let query = head.uri.query().unwrap_or("");
-            let path = head.uri.path();
-            let parts = Parts { method: &head.method, path, query, headers: &head.headers };
-            let hint = sigv4::service_hint(&parts);
-            return hint.is_none_or(|name| name == door.signing_name()).then_some(door);
-        }
+        let door = door_of_path(head.uri.path()).or_else(|| self.door_of_domain(host, head))?;
+        // Whatever signs for another service means that one: S3 has such paths, too.
+        let query = head.uri.query().unwrap_or("");
+        let path = head.uri.path();
+        let parts = Parts { method: &head.method, path, query, headers: &head.headers };
+        let hint = sigv4::service_hint(&parts);
+        hint.is_none_or(|name| name == door.signing_name()).then_some(door)
+    }
+
+    fn door_of_domain(&self, host: &str, head: &Head) -> Option<Door> {
         let name = host_name(host);
         // The names of this server are nobody's custom domain; most requests come by them.
         if name.is_empty() || name == "localhost" || name.parse::<IpAddr>().is_ok() {

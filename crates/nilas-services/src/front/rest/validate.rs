@@ -12,7 +12,8 @@ pub(super) fn validate(exchange: &Exchange) -> Result<(), Refusal> {
         .required_parameters
         .iter()
         .filter(|name| exchange.mapped(name).is_none_or(|value| value.is_empty()))
-        .map(|name| name.rsplit_once('.').map_or(name.as_str(), |(_, name)| name))
+        // `X.Y` of `method.request.header.X.Y`
+        .map(|name| name.splitn(4, '.').nth(3).unwrap_or(name))
         .collect();
     if !missing.is_empty() {
         let text = format!("Missing required request parameters: [{}]", missing.join(", "));
