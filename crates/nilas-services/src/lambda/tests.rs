@@ -651,7 +651,7 @@ async fn tags_belong_to_functions() {
 }
 
 #[tokio::test]
-async fn the_location_of_code_works_and_nothing_else_of_s3_does() {
+async fn the_location_of_code_works_and_its_bucket_takes_nothing() {
     let bench = Bench::new().await;
     let created = bench.create("my-function").await;
     let (_, answer) = bench.call("GET", &format!("{BASE}/my-function"), Value::Null).await;
@@ -660,8 +660,8 @@ async fn the_location_of_code_works_and_nothing_else_of_s3_does() {
     let path = location.strip_prefix("http://127.0.0.1:4566").unwrap();
     let response = bench.send("GET", path, &[], Bytes::new()).await;
     assert_eq!(response.body.len() as u64, created["CodeSize"].as_u64().unwrap());
-    let response = bench.send("PUT", "/awslambda-eu-west-1-tasks/x", &[], Bytes::new()).await;
-    assert_eq!(response.status, 501);
+    let response = bench.send("PUT", "/awslambda-us-east-1-tasks/x", &[], Bytes::new()).await;
+    assert_eq!(response.status, 405);
     let response = bench
         .send("GET", "/awslambda-us-east-1-tasks/snapshots/000000000000/x-y", &[], Bytes::new())
         .await;
