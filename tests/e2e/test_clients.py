@@ -222,7 +222,7 @@ process.exit(0);
         ("apigatewayv2", "get_apis", {}),
         ("cloudwatch", "list_metrics", {}),
         ("cloudformation", "list_stacks", {}),
-        ("iam", "list_roles", {}),
+        ("iam", "list_users", {}),
         ("events", "list_rules", {}),
         ("ec2", "describe_instances", {}),
         ("kinesis", "list_streams", {}),

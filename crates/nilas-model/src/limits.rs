@@ -206,6 +206,21 @@ pub const LOG_STORE_BYTES_MAX_DEFAULT: u64 = 2 * 1_073_741_824;
 pub const LOG_GROUPS_MAX: u64 = 100_000;
 pub const LOG_STREAMS_MAX: u64 = 1_000_000;
 
+/// Roles and managed policies of one account.
+pub const IAM_ROLES_MAX: usize = 1_000;
+pub const IAM_POLICIES_MAX: usize = 1_500;
+/// Managed policies on one role; AWS's default is 10, and an account may ask for 20.
+pub const IAM_ATTACHED_POLICIES_MAX: usize = 20;
+/// Versions of one managed policy.
+pub const IAM_POLICY_VERSIONS_MAX: usize = 5;
+/// Tags of one role or policy.
+pub const IAM_TAGS_MAX: usize = 50;
+/// Characters of policies without white space: of one managed policy, of all of a role's own together, of one trust
+/// policy.
+pub const IAM_POLICY_CHARS_MAX: usize = 6_144;
+pub const IAM_INLINE_POLICIES_CHARS_MAX: usize = 10_240;
+pub const IAM_TRUST_POLICY_CHARS_MAX: usize = 4_096;
+
 const _: () = assert!(FUNCTION_WAITERS_MAX < LEASE_WAITERS_MAX);
 const _: () = assert!(LOG_EVENT_BYTES_MAX < LOG_BYTES_QUEUED_MAX);
 const _: () = assert!(SYNC_PAYLOAD_BYTES_MAX < SYNC_RESPONSE_BYTES_MAX);

@@ -12,10 +12,12 @@ mod blob_use;
 mod calls;
 mod cloudformation;
 pub mod front;
+mod iam;
 pub mod lambda;
 mod logs;
 mod s3;
 mod services;
+mod shelf;
 mod sts;
 mod vtl;
 

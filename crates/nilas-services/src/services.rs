@@ -13,6 +13,7 @@ use crate::blob_use::{BlobOwner, BlobUse};
 use crate::calls::Calls;
 use crate::cloudformation::CloudFormation;
 use crate::front::{self, FrontRequest};
+use crate::iam::Iam;
 use crate::lambda::{Lambda, LambdaConfig, LambdaStartError, RuntimeCatalog, SigningKey};
 use crate::s3::S3Door;
 use crate::{access, logs, sts};
@@ -51,6 +52,7 @@ pub(crate) struct Inner {
     s3: S3Door,
     rest_apis: RestApis,
     logs: Logs,
+    iam: Iam,
     clock: Arc<dyn Clock>,
     roles_administer: bool,
 }
@@ -95,12 +97,14 @@ impl Services {
         );
         let cloudformation =
             stacks.await.map_err(|source| ServicesStartError::CloudFormation { source })?;
+        let iam = Iam::new(store.records(), Arc::clone(&clock));
         let inner = Arc::new(Inner {
             lambda,
             cloudformation,
             s3,
             rest_apis,
             logs,
+            iam,
             clock,
             roles_administer,
         });
@@ -155,6 +159,7 @@ impl Inner {
             (None, Service::Logs) => {
                 Box::pin(logs::handle(&self.logs, self.clock.as_ref(), auth, &request)).await
             }
+<<<<<<< HEAD
             // HTTP and WebSocket APIs are not there yet.
             (None, Service::ApiGateway) if !request.path.starts_with("/v2/") => {
                 Box::pin(apigateway::handle(&self.rest_apis, auth, &request)).await
@@ -162,6 +167,9 @@ impl Inner {
             (None, Service::CloudFormation) => {
                 Box::pin(self.cloudformation.handle(auth, &request)).await
             }
+=======
+            (None, Service::Iam) => Box::pin(self.iam.handle(auth, &request)).await,
+>>>>>>> 288da47 (iam: roles, their policies and managed policies)
             (None, Service::Sts) => sts::handle(auth, &request),
             (None, Service::S3) => Box::pin(self.s3.handle(&self.lambda, auth, &request)).await,
             (None, service) => {

@@ -71,6 +71,11 @@ impl Xml {
         self.close(name);
     }
 
+    /// What `other` holds, behind what is here.
+    pub fn append(&mut self, other: &Self) {
+        self.0.push_str(&other.0);
+    }
+
     pub fn into_string(self) -> String {
         self.0
     }
