@@ -159,7 +159,6 @@ impl Inner {
             (None, Service::Logs) => {
                 Box::pin(logs::handle(&self.logs, self.clock.as_ref(), auth, &request)).await
             }
-<<<<<<< HEAD
             // HTTP and WebSocket APIs are not there yet.
             (None, Service::ApiGateway) if !request.path.starts_with("/v2/") => {
                 Box::pin(apigateway::handle(&self.rest_apis, auth, &request)).await
@@ -167,9 +166,7 @@ impl Inner {
             (None, Service::CloudFormation) => {
                 Box::pin(self.cloudformation.handle(auth, &request)).await
             }
-=======
             (None, Service::Iam) => Box::pin(self.iam.handle(auth, &request)).await,
->>>>>>> 288da47 (iam: roles, their policies and managed policies)
             (None, Service::Sts) => sts::handle(auth, &request),
             (None, Service::S3) => Box::pin(self.s3.handle(&self.lambda, auth, &request)).await,
             (None, service) => {

@@ -2,6 +2,7 @@
 
 mod apigateway;
 mod cdk;
+mod iam;
 mod lambda;
 mod logs;
 mod s3;
@@ -26,6 +27,10 @@ const TYPES: &[&ResourceType] = &[
     &apigateway::usage_plan::TYPE,
     &apigateway::usage_plan_key::TYPE,
     &cdk::metadata::TYPE,
+    &iam::managed_policy::TYPE,
+    &iam::policy::TYPE,
+    &iam::role::TYPE,
+    &iam::role_policy::TYPE,
     &lambda::alias::TYPE,
     &lambda::function::TYPE,
     &lambda::layer_version::TYPE,
