@@ -1,10 +1,15 @@
 """CloudFormation as deploy tools use it: stacks, change sets, events, roll-back, exports."""
 
+import contextlib
 import json
+import time
+import urllib.error
+import urllib.request
 import uuid
 
 import botocore.exceptions
 import pytest
+from conftest import MODES, running
 
 GROUP = "AWS::Logs::LogGroup"
 
@@ -218,3 +223,151 @@ def test_capabilities_are_demanded(cfn, name):
     macro = "Transform: AWS::LanguageExtensions\nResources: {A: {Type: 'AWS::Logs::LogGroup'}}"
     message = refused(lambda: cfn.create_stack(StackName=name, TemplateBody=macro), "InsufficientCapabilitiesException")
     assert message == "Requires capabilities : [CAPABILITY_AUTO_EXPAND]"
+
+
+def in_bucket(server, name, **files):
+    """Puts templates into a bucket of their own; answers the URL below which they are, as AWS writes it."""
+    s3 = server.client("s3")
+    s3.create_bucket(Bucket=name)
+    for key, body in files.items():
+        s3.put_object(Bucket=name, Key=f"{key}.json", Body=body)
+    return f"https://s3.amazonaws.com/{name}"
+
+
+def test_a_stack_in_a_stack(main_server, cfn, logs, name):
+    inner = template(
+        {"G": group({"Fn::Sub": f"/{name}/${{Part}}"})},
+        Parameters={"Part": {"Type": "String"}},
+        Outputs={"Name": {"Value": {"Ref": "G"}}},
+    )
+    failing = template({"G": group(f"/{name}/inner"), "H": group(f"/{name}/inner", DependsOn="G")})
+    url = in_bucket(main_server, name, inner=inner, failing=failing)
+
+    def outer(key, part):
+        nested = {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": f"{url}/{key}.json", "Parameters": {"Part": part}}}
+        return template({"N": nested}, Outputs={"O": {"Value": {"Fn::GetAtt": ["N", "Outputs.Name"]}}})
+
+    cfn.create_stack(StackName=name, TemplateBody=outer("inner", "one"))
+    stack = cfn.describe_stacks(StackName=name)["Stacks"][0]
+    assert stack["StackStatus"] == "CREATE_COMPLETE" and stack["Outputs"][0]["OutputValue"] == f"/{name}/one"
+    inside = cfn.describe_stack_resource(StackName=name, LogicalResourceId="N")["StackResourceDetail"]["PhysicalResourceId"]
+    assert inside.startswith("arn:aws:cloudformation:") and f"stack/{name}-N-" in inside
+    cfn.update_stack(StackName=name, TemplateBody=outer("inner", "two"))
+    assert cfn.describe_stacks(StackName=name)["Stacks"][0]["Outputs"][0]["OutputValue"] == f"/{name}/two"
+    assert list(groups(logs, f"/{name}/")) == [f"/{name}/two"]
+    body = json.loads(outer("inner", "two"))
+    body["Resources"]["N"]["Properties"] = {"TemplateURL": f"{url}/failing.json"}
+    del body["Outputs"]
+    cfn.update_stack(StackName=name, TemplateBody=json.dumps(body))
+    assert status(cfn, name) == "UPDATE_ROLLBACK_COMPLETE"
+    assert list(groups(logs, f"/{name}/")) == [f"/{name}/two"]
+    cfn.delete_stack(StackName=name)
+    assert status(cfn, inside) == "DELETE_COMPLETE" and groups(logs, f"/{name}/") == {}
+
+
+ANSWERING = """
+const http = require('http');
+exports.handler = (event) => new Promise((done) => {
+  console.log(JSON.stringify(event));
+  const given = event.ResourceProperties;
+  const fails = given.Fails === event.RequestType;
+  const body = JSON.stringify({
+    Status: fails ? 'FAILED' : 'SUCCESS', Reason: 'as asked', PhysicalResourceId: 'thing-' + given.Id,
+    StackId: event.StackId, RequestId: event.RequestId, LogicalResourceId: event.LogicalResourceId,
+    Data: { Echo: given.Word + '/' + typeof given.Count },
+  });
+  const put = http.request(event.ResponseURL, { method: 'PUT', headers: { 'content-length': Buffer.byteLength(body) } }, (r) => { r.resume(); r.on('end', done) });
+  put.end(body);
+});
+"""
+
+
+def test_a_function_makes_a_resource(main_server, cfn, name):
+    function = main_server.deploy(ANSWERING)
+    arn = f"arn:aws:lambda:us-east-1:000000000000:function:{function}"
+
+    def body(**properties):
+        custom = {"Type": "Custom::Thing", "Properties": {"ServiceToken": arn, "Count": 3, **properties}}
+        return template({"C": custom}, Outputs={"O": {"Value": {"Fn::GetAtt": ["C", "Echo"]}}})
+
+    def made():
+        stack = cfn.describe_stacks(StackName=name)["Stacks"][0]
+        physical = cfn.describe_stack_resource(StackName=name, LogicalResourceId="C")["StackResourceDetail"]["PhysicalResourceId"]
+        return stack["StackStatus"], stack["Outputs"][0]["OutputValue"], physical
+
+    cfn.create_stack(StackName=name, TemplateBody=body(Word="hello", Id="1"))
+    assert wait_until_settled(cfn, name) == "CREATE_COMPLETE", cfn.describe_stack_events(StackName=name)
+    assert made() == ("CREATE_COMPLETE", "hello/string", "thing-1")
+    # Another physical id means a replacement: the old one is deleted afterwards.
+    cfn.update_stack(StackName=name, TemplateBody=body(Word="bye", Id="2"))
+    assert made() == ("UPDATE_COMPLETE", "bye/string", "thing-2")
+    deleted = [e["PhysicalResourceId"] for e in cfn.describe_stack_events(StackName=name)["StackEvents"] if e["ResourceStatus"] == "DELETE_COMPLETE"]
+    assert deleted == ["thing-1"]
+    cfn.update_stack(StackName=name, TemplateBody=body(Word="no", Id="2", Fails="Update"))
+    assert made() == ("UPDATE_ROLLBACK_COMPLETE", "bye/string", "thing-2")
+    reasons = [e["ResourceStatusReason"] for e in cfn.describe_stack_events(StackName=name)["StackEvents"] if e["ResourceStatus"] == "UPDATE_FAILED"]
+    assert reasons[0].startswith("Received response status [FAILED] from custom resource. Message returned: as asked (RequestId: ")
+    cfn.delete_stack(StackName=name)
+    refused(lambda: cfn.describe_stacks(StackName=name))
+
+
+def test_a_callback_that_nobody_awaits_is_refused(main_server):
+    url = f"{main_server.url}/_aws/cloudformation/callback/{uuid.uuid4().hex}"
+    request = urllib.request.Request(url, data=b"{}", method="PUT")
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+    assert caught.value.code == 403
+
+
+def wait_until_settled(cfn, stack, seconds=30):
+    deadline = time.monotonic() + seconds
+    while (now := status(cfn, stack)).endswith("_IN_PROGRESS"):
+        assert time.monotonic() < deadline, now
+        time.sleep(0.05)
+    return now
+
+
+def chain(name, retention, count=150):
+    """Groups that wait for one another, so that a stack of them takes a while."""
+    resources = {"G0": group(f"/{name}/000", retention)}
+    for n in range(1, count):
+        resources[f"G{n}"] = group(f"/{name}/{n:03}", retention, DependsOn=f"G{n - 1}")
+    return resources
+
+
+def all_groups(logs, prefix):
+    pages = logs.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix)
+    return {g["logGroupName"]: g.get("retentionInDays") for page in pages for g in page["logGroups"]}
+
+
+def test_operations_survive_kill_9():
+    with running(MODES[0]) as server:
+        # An operation is answered when it is done or takes long: the clients here give up at once.
+        hasty = server.client("cloudformation", read_timeout=0.4, retries={"max_attempts": 0})
+        cfn, logs = server.client("cloudformation"), server.client("logs")
+
+        def interrupted(call):
+            with contextlib.suppress(botocore.exceptions.ReadTimeoutError, botocore.exceptions.ConnectionClosedError):
+                call()
+            server.kill()
+            server.start()
+
+        interrupted(lambda: hasty.create_stack(StackName="s", TemplateBody=template(chain("s", 7))))
+        assert wait_until_settled(cfn, "s") == "CREATE_COMPLETE"
+        assert len(all_groups(logs, "/s/")) == 150
+        seen = [e for e in cfn.get_paginator("describe_stack_events").paginate(StackName="s").search("StackEvents[].[LogicalResourceId, ResourceStatus]")]
+        assert len([e for e in seen if e[1] == "CREATE_COMPLETE"]) == 151
+
+        # A failure at the end of a long update rolls it all back, with a crash in either half.
+        before = all_groups(logs, "/s/")
+        logs.create_log_group(logGroupName="/taken")
+        failing = chain("s", 14) | {"T": group("/taken", DependsOn="G149")}
+        interrupted(lambda: hasty.update_stack(StackName="s", TemplateBody=template(failing)))
+        interrupted(lambda: time.sleep(0.4))
+        assert wait_until_settled(cfn, "s") == "UPDATE_ROLLBACK_COMPLETE"
+        assert all_groups(logs, "/s/") == before
+
+        stack = cfn.describe_stacks(StackName="s")["Stacks"][0]["StackId"]
+        interrupted(lambda: hasty.delete_stack(StackName="s"))
+        assert wait_until_settled(cfn, stack) == "DELETE_COMPLETE"
+        assert all_groups(logs, "/s/") == {}

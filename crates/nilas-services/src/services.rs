@@ -140,6 +140,10 @@ impl Inner {
         &self.lambda
     }
 
+    pub(crate) fn cloudformation(&self) -> &CloudFormation {
+        &self.cloudformation
+    }
+
     pub(crate) fn rest_apis(&self) -> &RestApis {
         &self.rest_apis
     }

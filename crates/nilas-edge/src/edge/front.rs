@@ -181,6 +181,9 @@ fn door_of_path(path: &str) -> Option<Door> {
         let place = Place::Path(format!("/{rest}"));
         return is_id(id).then(|| Door::Api { id: id.to_owned(), place });
     }
+    if let Some(token) = path.strip_prefix("/_aws/cloudformation/callback/") {
+        return is_id(token).then(|| Door::StackCallback { token: token.to_owned() });
+    }
     let mut parts = path.strip_prefix("/restapis/")?.splitn(4, '/');
     let (id, stage, mark) = (parts.next()?, parts.next()?, parts.next()?);
     if mark != "_user_request_" || !is_id(id) || stage.is_empty() {

@@ -3,6 +3,7 @@
 //! An operation checks, writes down what is to be done and starts it (`engine`); most are done before the answer goes
 //! out, since clients sleep for seconds between two looks.
 
+mod callbacks;
 mod dynamic;
 mod engine;
 mod failure;
@@ -22,6 +23,8 @@ mod types;
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +37,7 @@ use nilas_wire::{ApiRequest, ApiResponse, Service, encode_fault};
 
 use crate::calls::Calls;
 use crate::s3::S3;
+use callbacks::Callbacks;
 use engine::Exports;
 use stack::{Cell, Stack, Stacks, State};
 
@@ -43,6 +47,7 @@ pub(crate) struct CloudFormation {
     stacks: Stacks,
     calls: Calls,
     clock: Arc<dyn Clock>,
+    callbacks: Callbacks,
     /// Where templates are read from.
     s3: Arc<S3>,
     /// Held from the check that an operation may begin until it is written down.
@@ -58,7 +63,7 @@ impl CloudFormation {
     ) -> Result<Arc<Self>, StoreError> {
         let stacks = Stacks::load(records).await?;
         let admission = tokio::sync::Mutex::default();
-        Ok(Arc::new(Self { stacks, calls, clock, s3, admission }))
+        Ok(Arc::new(Self { stacks, calls, clock, callbacks: Callbacks::default(), s3, admission }))
     }
 
     /// Goes on with every operation that was under way when the server stopped.
@@ -84,6 +89,11 @@ impl CloudFormation {
                 encode_fault(Service::CloudFormation.protocol(), &fault, &request.request_id)
             }
         }
+    }
+
+    /// Takes what a function that makes resources answers.
+    pub(crate) fn callback(&self, token: &str, request: &ApiRequest) -> ApiResponse {
+        self.callbacks.take(token, request)
     }
 
     /// Starts what `cell` has written down, and waits for its end as long as an answer may.

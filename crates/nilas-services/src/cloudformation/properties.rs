@@ -113,7 +113,9 @@ fn object(
     }
     let mut checked = Map::new();
     for (name, value) in members {
-        match known.iter().find(|property| property.name == name) {
+        // A property called `*` stands for all that have no row of their own.
+        let row = known.iter().find(|property| property.name == name);
+        match row.or_else(|| known.iter().find(|property| property.name == "*")) {
             None => faults.push(format!("{path}: extraneous key [{name}] is not permitted")),
             Some(property) => {
                 let value = shaped(&format!("{path}/{name}"), &property.shape, value, faults);

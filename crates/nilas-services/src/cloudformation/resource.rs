@@ -10,6 +10,7 @@ use nilas_model::{AuthContext, Clock};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::callbacks::Callbacks;
 use super::failure::Failure;
 use super::names;
 use super::properties::Properties;
@@ -95,6 +96,10 @@ pub(crate) struct Cx {
     pub(crate) stack_id: String,
     pub(crate) stack_tags: Vec<(String, String)>,
     pub(crate) logical_id: String,
+    /// The type as the template names it.
+    pub(crate) kind: String,
+    /// Where functions answer that make resources.
+    pub(crate) callbacks: Callbacks,
     /// Twelve of `[A-Z0-9]`, of this one making of this resource: the same when it is tried again after a crash, so
     /// names that are made of it are, too.
     pub(crate) token: String,

@@ -45,6 +45,10 @@ pub enum Door {
         url_id: String,
         path: String,
     },
+    /// Where a function answers that makes a resource of a stack.
+    StackCallback {
+        token: String,
+    },
 }
 
 /// What of an API is meant. Paths begin with a slash and are as sent, percent-encoded.
@@ -64,6 +68,7 @@ impl Door {
         match self {
             Self::Api { .. } | Self::Domain { .. } => "execute-api",
             Self::FunctionUrl { .. } => "lambda",
+            Self::StackCallback { .. } => "cloudformation",
         }
     }
 }
@@ -76,6 +81,9 @@ pub(crate) async fn handle(services: &Inner, request: FrontRequest) -> ApiRespon
         }
         Door::FunctionUrl { url_id, path } => {
             function_url::answer(services.lambda(), &request, url_id, path).await
+        }
+        Door::StackCallback { token } => {
+            services.cloudformation().callback(token, &request.request)
         }
     }
 }

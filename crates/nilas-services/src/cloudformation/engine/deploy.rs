@@ -111,7 +111,7 @@ impl Run {
             for (id, action) in begun {
                 let version = self.resources[&id].version.clone();
                 let Some(kind) = types::find(&version.kind) else { continue };
-                let cx = self.cx(&id, &version, &target.tags, self.resumed);
+                let cx = self.cx(&id, &version, &target.tags);
                 self.steps.begin(&id, cx, kind, action);
             }
             if self.steps.is_empty() {

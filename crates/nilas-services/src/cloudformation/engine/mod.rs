@@ -13,6 +13,7 @@ mod step;
 
 pub(super) use lookup::{Exports, Planned};
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use nilas_model::{AccountId, AuthContext, Origin, Principal, Region};
@@ -37,13 +38,17 @@ pub(super) struct Run {
     /// What is to be written next.
     batch: Batch,
     steps: Steps,
-    /// The server has stopped in the middle of this operation.
+    /// The server has stopped in the middle of this phase.
     resumed: bool,
+    /// Resources of which a step was under way then.
+    in_doubt: BTreeSet<String>,
 }
 
 /// Runs the operation of `cell` in the background.
 pub(super) fn start(service: &Arc<CloudFormation>, cell: &Arc<Cell>, resumed: bool) {
     let State { stack, resources } = State::clone(&cell.state());
+    let in_doubt = resources.values().filter(|resource| resumed && resource.is_under_way());
+    let in_doubt = in_doubt.map(|resource| resource.id.clone()).collect();
     let run = Run {
         service: Arc::clone(service),
         cell: Arc::clone(cell),
@@ -52,6 +57,7 @@ pub(super) fn start(service: &Arc<CloudFormation>, cell: &Arc<Cell>, resumed: bo
         batch: Batch::default(),
         steps: Steps::default(),
         resumed,
+        in_doubt,
     };
     // It outlives its request by design: whoever wants to know how it ends looks at the stack.
     drop(tokio::spawn(run.run()));
@@ -79,6 +85,7 @@ impl Run {
             }
             // Only the steps of the phase that was under way are done again.
             self.resumed = false;
+            self.in_doubt.clear();
         }
         Ok(())
     }
@@ -167,7 +174,7 @@ impl Run {
     }
 
     /// What a step of `version` of the resource `id` gets. `tags` are the stack's.
-    fn cx(&self, id: &str, version: &Version, tags: &[(String, String)], resumed: bool) -> Cx {
+    fn cx(&self, id: &str, version: &Version, tags: &[(String, String)]) -> Cx {
         let caller = &self.operation().caller;
         Cx {
             calls: self.service.calls.at(caller.local),
@@ -178,8 +185,10 @@ impl Run {
             stack_id: self.stack.id.clone(),
             stack_tags: tags.to_vec(),
             logical_id: id.to_owned(),
+            kind: version.kind.clone(),
+            callbacks: self.service.callbacks.clone(),
             token: version.token.clone(),
-            resumed,
+            resumed: self.in_doubt.contains(id),
         }
     }
 

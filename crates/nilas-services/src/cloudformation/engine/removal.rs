@@ -234,7 +234,7 @@ impl Run {
         };
         let deployed = self.stack.deployment.as_ref();
         let tags = deployed.map(|deployed| deployed.tags.clone()).unwrap_or_default();
-        let cx = self.cx(id, &version, &tags, self.resumed);
+        let cx = self.cx(id, &version, &tags);
         let resource = version.made.clone().unwrap_or_default();
         let action = Action::Delete { resource, old: version.properties };
         self.steps.begin(id, cx, kind, action);

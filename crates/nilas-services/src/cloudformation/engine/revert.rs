@@ -38,7 +38,7 @@ impl Run {
                     left.remove(&id);
                     continue;
                 };
-                let cx = self.cx(&id, &version, &tags, self.resumed);
+                let cx = self.cx(&id, &version, &tags);
                 self.steps.begin(&id, cx, kind, action);
             }
             if self.steps.is_empty() {

@@ -232,6 +232,11 @@ pub(crate) struct ResourceChange {
 // === impl StackResource ===
 
 impl StackResource {
+    /// Whether a step of it was begun and has not ended.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.started || self.status == ResourceStatus::DeleteInProgress
+    }
+
     pub(crate) fn physical_id(&self) -> Option<&str> {
         self.version.made.as_ref().map(|made| made.physical_id.as_str())
     }

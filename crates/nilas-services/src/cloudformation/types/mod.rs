@@ -2,6 +2,7 @@
 
 mod apigateway;
 mod cdk;
+mod cloudformation;
 mod iam;
 mod lambda;
 mod logs;
@@ -27,6 +28,9 @@ const TYPES: &[&ResourceType] = &[
     &apigateway::usage_plan::TYPE,
     &apigateway::usage_plan_key::TYPE,
     &cdk::metadata::TYPE,
+    &cloudformation::custom_resource::TYPE,
+    &cloudformation::stack::TYPE,
+    &cloudformation::wait_condition_handle::TYPE,
     &iam::managed_policy::TYPE,
     &iam::policy::TYPE,
     &iam::role::TYPE,
@@ -45,6 +49,14 @@ const TYPES: &[&ResourceType] = &[
 
 /// The type called `name`.
 pub(crate) fn find(name: &str) -> Option<&'static ResourceType> {
+    // Of these the template makes up the name.
+    if name.starts_with("Custom::") {
+        return Some(&cloudformation::custom_resource::TYPE);
+    }
+    #[cfg(test)]
+    if name == super::testing::THING.name {
+        return Some(&super::testing::THING);
+    }
     TYPES.iter().copied().find(|known| known.name == name)
 }
 

@@ -159,7 +159,7 @@ impl Doors {
                 let stage = Arc::clone(api.stages.get(&name)?);
                 Some(At { api, stage, route, path: path.clone(), full_path: path.clone() })
             }
-            Door::FunctionUrl { .. } => None,
+            Door::FunctionUrl { .. } | Door::StackCallback { .. } => None,
         }
     }
 }
