@@ -103,12 +103,13 @@ fn modified(
     let old = Properties::from(existing.version.properties.clone());
     let mut properties = Vec::new();
     let mut replacement = "False";
-    for property in kind.properties.iter().filter(|property| new.differs(&old, property.name)) {
-        let recreation = if property.replaces { "Always" } else { "Never" };
-        properties.push((property.name.to_owned(), recreation.to_owned()));
-        if property.replaces && replacement != "True" {
-            let unknown =
-                new.get(property.name).is_some_and(|value| value.to_string().contains(UNKNOWN));
+    let names: BTreeSet<&String> = old.members().keys().chain(new.members().keys()).collect();
+    for name in names.into_iter().filter(|name| new.differs(&old, name)) {
+        let replaces = kind.property(name).is_some_and(|property| property.replaces);
+        let recreation = if replaces { "Always" } else { "Never" };
+        properties.push((name.clone(), recreation.to_owned()));
+        if replaces && replacement != "True" {
+            let unknown = new.get(name).is_some_and(|value| value.to_string().contains(UNKNOWN));
             replacement = if unknown { "Conditional" } else { "True" };
         }
     }
