@@ -70,4 +70,14 @@ mod tests {
         assert!(names.is_sorted_by(|a, b| a < b), "{names:?}");
         assert!(names.iter().all(|name| find(name).is_some()));
     }
+
+    #[test]
+    fn types_that_have_no_service_of_their_own_are_on_the_page() {
+        let page = include_str!("../../../../../docs/reference/cloudformation.md");
+        let listed = |name: &str| page.contains(&format!("`{name}`"));
+        for prefix in ["AWS::CDK::", "AWS::CloudFormation::", "AWS::Logs::"] {
+            let known = TYPES.iter().filter(|known| known.name.starts_with(prefix));
+            known.for_each(|known| assert!(listed(known.name), "{}", known.name));
+        }
+    }
 }
