@@ -14,7 +14,6 @@ mod operations;
 mod plan;
 #[expect(dead_code, reason = "the types of other services use the rest")]
 mod properties;
-#[expect(dead_code, reason = "the types of other services use the rest")]
 mod resource;
 mod stack;
 mod target;
