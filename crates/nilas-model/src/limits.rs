@@ -19,6 +19,10 @@ pub const CUSTOM_DOMAINS_MAX: usize = 120;
 /// Calls of HTTP backends at once, and idle connections kept to each of them.
 pub const API_BACKEND_CALLS_MAX: usize = 1_000;
 pub const API_BACKEND_CONNECTIONS_IDLE_MAX: usize = 32;
+/// HTTP APIs of all accounts and regions together; AWS's quota is 600 of a region.
+pub const HTTP_APIS_MAX: usize = 10_000;
+/// Routes, integrations and authorizers of one HTTP API together; AWS's quotas are 300, 300 and 10.
+pub const HTTP_API_PARTS_MAX: usize = 1_000;
 /// Largest asynchronous invocation request, bytes.
 pub const ASYNC_PAYLOAD_BYTES_MAX: usize = 1_048_576;
 /// Largest deployment package sent in a request, bytes, zipped.

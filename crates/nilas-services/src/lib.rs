@@ -7,6 +7,7 @@
 
 mod access;
 mod apigateway;
+mod apigatewayv2;
 mod aside;
 mod blob_use;
 mod calls;

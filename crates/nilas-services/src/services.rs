@@ -9,6 +9,7 @@ use nilas_store::{Logs, Store, StoreError};
 use nilas_wire::{ApiRequest, ApiResponse, Fault, Protocol, Service, encode_fault};
 
 use crate::apigateway::{self, RestApis};
+use crate::apigatewayv2::{self, HttpApis};
 use crate::blob_use::{BlobOwner, BlobUse};
 use crate::calls::Calls;
 use crate::cloudformation::CloudFormation;
@@ -51,6 +52,7 @@ pub(crate) struct Inner {
     cloudformation: Arc<CloudFormation>,
     s3: S3Door,
     rest_apis: RestApis,
+    http_apis: HttpApis,
     logs: Logs,
     iam: Iam,
     clock: Arc<dyn Clock>,
@@ -89,6 +91,8 @@ impl Services {
         let logs = store.logs();
         let rest_apis = RestApis::load(store.records(), Arc::clone(&clock)).await;
         let rest_apis = rest_apis.map_err(|source| ServicesStartError::ApiGateway { source })?;
+        let http_apis = HttpApis::load(store.records(), Arc::clone(&clock)).await;
+        let http_apis = http_apis.map_err(|source| ServicesStartError::ApiGateway { source })?;
         let stacks = CloudFormation::open(
             store.records(),
             calls.clone(),
@@ -103,6 +107,7 @@ impl Services {
             cloudformation,
             s3,
             rest_apis,
+            http_apis,
             logs,
             iam,
             clock,
@@ -148,6 +153,14 @@ impl Inner {
         &self.rest_apis
     }
 
+    pub(crate) fn http_apis(&self) -> &HttpApis {
+        &self.http_apis
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.clock.epoch_ms()
+    }
+
     pub(crate) async fn handle(
         &self,
         service: Service,
@@ -163,7 +176,7 @@ impl Inner {
             (None, Service::Logs) => {
                 Box::pin(logs::handle(&self.logs, self.clock.as_ref(), auth, &request)).await
             }
-            // HTTP and WebSocket APIs are not there yet.
+            // Both versions of API Gateway sign alike.
             (None, Service::ApiGateway) if !request.path.starts_with("/v2/") => {
                 Box::pin(apigateway::handle(&self.rest_apis, auth, &request)).await
             }
@@ -172,6 +185,9 @@ impl Inner {
             }
             (None, Service::Iam) => Box::pin(self.iam.handle(auth, &request)).await,
             (None, Service::Sts) => sts::handle(auth, &request),
+            (None, Service::ApiGateway) => {
+                Box::pin(apigatewayv2::handle(&self.http_apis, auth, &request)).await
+            }
             (None, Service::S3) => Box::pin(self.s3.handle(&self.lambda, auth, &request)).await,
             (None, service) => {
                 encode_fault(service.protocol(), &absent(service), &request.request_id)

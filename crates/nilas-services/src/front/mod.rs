@@ -4,11 +4,12 @@
 //! lock is held while something is waited for.
 
 mod function_url;
+pub(crate) mod http;
 pub(crate) mod rest;
 
 use std::net::IpAddr;
 
-use http::StatusCode;
+use ::http::StatusCode;
 use nilas_model::{AuthContext, Origin};
 use nilas_wire::{ApiRequest, ApiResponse, Fault};
 
@@ -76,7 +77,14 @@ impl Door {
 /// Answers a request at whatever door. Names that nobody has are refused alike.
 pub(crate) async fn handle(services: &Inner, request: FrontRequest) -> ApiResponse {
     match &request.door {
-        Door::Api { .. } | Door::Domain { .. } => {
+        Door::Api { id, place } => match services.http_apis().doors().get(id) {
+            Some(api) => {
+                let (place, now_ms) = (place.clone(), services.now_ms());
+                Box::pin(http::handle(services.lambda(), api, place, request, now_ms)).await
+            }
+            None => rest::answer(services.rest_apis().doors(), services.lambda(), request).await,
+        },
+        Door::Domain { .. } => {
             rest::answer(services.rest_apis().doors(), services.lambda(), request).await
         }
         Door::FunctionUrl { url_id, path } => {

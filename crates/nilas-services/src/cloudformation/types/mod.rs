@@ -1,6 +1,7 @@
 //! All resource types there are: a file each, one list of them here.
 
 mod apigateway;
+mod apigatewayv2;
 mod cdk;
 mod cloudformation;
 mod iam;
@@ -27,6 +28,12 @@ const TYPES: &[&ResourceType] = &[
     &apigateway::stage::TYPE,
     &apigateway::usage_plan::TYPE,
     &apigateway::usage_plan_key::TYPE,
+    &apigatewayv2::api::TYPE,
+    &apigatewayv2::authorizer::TYPE,
+    &apigatewayv2::deployment::TYPE,
+    &apigatewayv2::integration::TYPE,
+    &apigatewayv2::route::TYPE,
+    &apigatewayv2::stage::TYPE,
     &cdk::metadata::TYPE,
     &cloudformation::custom_resource::TYPE,
     &cloudformation::stack::TYPE,

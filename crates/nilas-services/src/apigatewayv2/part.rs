@@ -1,0 +1,262 @@
+//! Routes, integrations and authorizers: one shape of operation for all three.
+
+use std::collections::BTreeMap;
+
+use nilas_wire::Fault;
+use serde_json::json;
+
+use super::fault::{absent, bad, conflict, not_found};
+use super::members::{self, Members, Table, text};
+use super::record::{ApiRecord, Definition, id};
+use super::{Answer, Cx, created, no_content, ok, page};
+
+/// A kind of part that an API has many of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Route,
+    Integration,
+    Authorizer,
+}
+
+impl Kind {
+    pub(super) fn of(segment: &str) -> Option<Self> {
+        Some(match segment {
+            "routes" => Self::Route,
+            "integrations" => Self::Integration,
+            "authorizers" => Self::Authorizer,
+            _ => return None,
+        })
+    }
+
+    fn table(self) -> Table {
+        match self {
+            Self::Route => members::ROUTE,
+            Self::Integration => members::INTEGRATION,
+            Self::Authorizer => members::AUTHORIZER,
+        }
+    }
+
+    fn id_name(self) -> &'static str {
+        match self {
+            Self::Route => "routeId",
+            Self::Integration => "integrationId",
+            Self::Authorizer => "authorizerId",
+        }
+    }
+
+    fn missing(self, id: &str) -> Fault {
+        not_found(match self {
+            Self::Route => format!("Invalid Route identifier specified {id}"),
+            Self::Integration => format!("Invalid Integration identifier specified {id}"),
+            Self::Authorizer => format!("Invalid Authorizer identifier specified {id}"),
+        })
+    }
+
+    fn parts(self, definition: &Definition) -> &BTreeMap<String, Members> {
+        match self {
+            Self::Route => &definition.routes,
+            Self::Integration => &definition.integrations,
+            Self::Authorizer => &definition.authorizers,
+        }
+    }
+
+    fn parts_mut(self, definition: &mut Definition) -> &mut BTreeMap<String, Members> {
+        match self {
+            Self::Route => &mut definition.routes,
+            Self::Integration => &mut definition.integrations,
+            Self::Authorizer => &mut definition.authorizers,
+        }
+    }
+}
+
+/// What follows `/v2/apis/ID/KIND`.
+pub(super) async fn route(
+    cx: &Cx<'_>,
+    kind: Kind,
+    verb: &str,
+    api: &str,
+    rest: &[&str],
+) -> Result<Answer, Fault> {
+    match (verb, rest) {
+        ("GET", []) => {
+            let record = cx.apis.get(cx.auth, api)?;
+            page(cx, kind.parts(&record.definition).values().cloned().map(Into::into).collect())
+        }
+        ("POST", []) => put(cx, kind, api, None).await,
+        ("GET", [id]) => {
+            let record = cx.apis.get(cx.auth, api)?;
+            let found = kind.parts(&record.definition).get(*id).cloned();
+            Ok(ok(found.ok_or_else(|| kind.missing(id))?))
+        }
+        ("PATCH", [id]) => put(cx, kind, api, Some(id)).await,
+        ("DELETE", [id]) => {
+            let remove = |record: &mut ApiRecord| {
+                check_unused(kind, id, &record.definition)?;
+                let removed = kind.parts_mut(&mut record.definition).remove(*id);
+                removed.map(drop).ok_or_else(|| kind.missing(id))
+            };
+            cx.apis.change(cx.auth, api, remove).await?;
+            Ok(no_content())
+        }
+        _ => Err(absent(format_args!("{verb} of '{}' of HTTP APIs", rest.join("/")))),
+    }
+}
+
+/// Makes a part, or changes the one that is there.
+async fn put(cx: &Cx<'_>, kind: Kind, api: &str, known: Option<&str>) -> Result<Answer, Fault> {
+    let taken = members::take(kind.table(), &members::body(&cx.request.body)?)?;
+    let answer = cx.apis.change(cx.auth, api, |record| {
+        let part_id = known.map_or_else(|| id(7), str::to_owned);
+        let mut part = match known {
+            None => Members::new(),
+            Some(id) => {
+                let found = kind.parts(&record.definition).get(id).cloned();
+                found.ok_or_else(|| kind.missing(id))?
+            }
+        };
+        part.extend(taken);
+        part.insert(kind.id_name().to_owned(), part_id.as_str().into());
+        complete(kind, &mut part, &part_id, &record.definition)?;
+        kind.parts_mut(&mut record.definition).insert(part_id, part.clone());
+        Ok(part)
+    });
+    let answer = answer.await?;
+    Ok(if known.is_some() { ok(answer) } else { created(answer) })
+}
+
+fn complete(kind: Kind, part: &mut Members, id: &str, all: &Definition) -> Result<(), Fault> {
+    match kind {
+        Kind::Route => complete_route(part, id, all),
+        Kind::Integration => complete_integration(part),
+        Kind::Authorizer => complete_authorizer(part),
+    }
+}
+
+fn complete_route(route: &mut Members, id: &str, all: &Definition) -> Result<(), Fault> {
+    route.entry("apiKeyRequired").or_insert(json!(false));
+    route.entry("authorizationType").or_insert(json!("NONE"));
+    let key = text(route, "routeKey").unwrap_or_default();
+    check_route_key(key)?;
+    let twin =
+        |(known, other): (&String, &Members)| known != id && text(other, "routeKey") == Some(key);
+    if all.routes.iter().any(twin) {
+        return Err(conflict(format!("Route with key {key} already exists for this API")));
+    }
+    if let Some(target) = text(route, "target") {
+        let integration = target.strip_prefix("integrations/").unwrap_or_default();
+        if !all.integrations.contains_key(integration) {
+            return Err(bad(format!("Invalid integration identifier specified {integration}")));
+        }
+    }
+    match (text(route, "authorizationType"), text(route, "authorizerId")) {
+        (Some("NONE" | "AWS_IAM"), _) => Ok(()),
+        (Some("CUSTOM"), Some(id)) if all.authorizers.contains_key(id) => Ok(()),
+        (Some("CUSTOM"), _) => Err(bad("Invalid authorizer identifier specified")),
+        (Some("JWT"), _) => Err(absent("JWT authorizers")),
+        (other, _) => Err(bad(format!("Invalid authorizationType {}", other.unwrap_or_default()))),
+    }
+}
+
+/// `$default`, or a verb and a path: `GET /pets/{id}`, `ANY /{proxy+}`.
+pub(super) fn check_route_key(key: &str) -> Result<(), Fault> {
+    const VERBS: [&str; 8] = ["ANY", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"];
+    let legal = match key.split_once(' ') {
+        None => key == "$default",
+        Some((verb, path)) => VERBS.contains(&verb) && path.starts_with('/') && key.len() <= 512,
+    };
+    let text = "The provided route key is not formatted properly for HTTP protocol. Format should be \"<HTTP METHOD> \
+                /<RESOURCE PATH>\" or \"$default\"";
+    if legal { Ok(()) } else { Err(bad(text)) }
+}
+
+/// What is here is what the data plane does; all else is refused rather than kept without effect.
+pub(super) fn complete_integration(integration: &mut Members) -> Result<(), Fault> {
+    match text(integration, "integrationType") {
+        Some("AWS_PROXY") => {}
+        Some(kind @ ("HTTP_PROXY" | "AWS" | "HTTP" | "MOCK")) => {
+            return Err(absent(format_args!("{kind} integrations of HTTP APIs")));
+        }
+        _ => return Err(bad("Invalid integration type specified")),
+    }
+    if integration.contains_key("integrationSubtype") {
+        return Err(absent("integrations of HTTP APIs with other AWS services than Lambda"));
+    }
+    for name in ["requestParameters", "responseParameters"] {
+        if integration
+            .get(name)
+            .and_then(serde_json::Value::as_object)
+            .is_some_and(|map| !map.is_empty())
+        {
+            return Err(absent("parameter mapping of HTTP APIs"));
+        }
+    }
+    if text(integration, "connectionType") == Some("VPC_LINK") {
+        return Err(absent("VPC links"));
+    }
+    if text(integration, "integrationUri").is_none_or(|uri| !uri.starts_with("arn:")) {
+        return Err(bad("Invalid Integration URI specified"));
+    }
+    match text(integration, "payloadFormatVersion") {
+        Some("1.0" | "2.0") => {}
+        _ => {
+            return Err(bad(
+                "PayloadFormatVersion is a required parameter for an AWS_PROXY integration and must be one of [1.0, 2.0]",
+            ));
+        }
+    }
+    integration.entry("connectionType").or_insert(json!("INTERNET"));
+    integration.entry("integrationMethod").or_insert(json!("POST"));
+    integration.entry("timeoutInMillis").or_insert(json!(30_000));
+    match integration["timeoutInMillis"].as_i64() {
+        Some(50..=30_000) => Ok(()),
+        _ => Err(bad("Timeout should be between 50 ms and 30000 ms")),
+    }
+}
+
+pub(super) fn complete_authorizer(authorizer: &mut Members) -> Result<(), Fault> {
+    if text(authorizer, "name").is_none_or(str::is_empty) {
+        return Err(bad("Authorizer name must not be empty"));
+    }
+    match text(authorizer, "authorizerType") {
+        Some("REQUEST") => {}
+        Some("JWT") => return Err(absent("JWT authorizers")),
+        _ => return Err(bad("Invalid authorizer type specified")),
+    }
+    if text(authorizer, "authorizerUri").is_none_or(|uri| !uri.starts_with("arn:")) {
+        return Err(bad("Invalid Authorizer URI"));
+    }
+    match text(authorizer, "authorizerPayloadFormatVersion") {
+        Some("1.0" | "2.0") => {}
+        _ => {
+            return Err(bad(
+                "AuthorizerPayloadFormatVersion is a required parameter for REQUEST authorizer",
+            ));
+        }
+    }
+    if authorizer.get("authorizerResultTtlInSeconds").is_some_and(|ttl| ttl != 0) {
+        return Err(absent(
+            "caching of authorizers' answers (AuthorizerResultTtlInSeconds above 0)",
+        ));
+    }
+    authorizer.entry("authorizerResultTtlInSeconds").or_insert(json!(0));
+    authorizer.entry("enableSimpleResponses").or_insert(json!(false));
+    Ok(())
+}
+
+fn check_unused(kind: Kind, id: &str, all: &Definition) -> Result<(), Fault> {
+    let uses = |route: &&Members| match kind {
+        Kind::Route => false,
+        Kind::Integration => {
+            text(route, "target").is_some_and(|target| target.ends_with(&format!("/{id}")))
+        }
+        Kind::Authorizer => text(route, "authorizerId") == Some(id),
+    };
+    match all.routes.values().find(uses) {
+        None => Ok(()),
+        Some(route) => {
+            let key = text(route, "routeKey").unwrap_or_default();
+            let what = if kind == Kind::Integration { "integration" } else { "authorizer" };
+            Err(conflict(format!("Cannot delete {what} '{id}' since it is used by route {key}")))
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! API Gateway's second version: HTTP APIs. Most types are parts of an API and are made alike.
+
+pub(super) mod api;
+pub(super) mod authorizer;
+pub(super) mod deployment;
+pub(super) mod integration;
+pub(super) mod route;
+pub(super) mod stage;
+
+use http::Method;
+use nilas_wire::{Service, percent};
+use serde_json::{Map, Value};
+
+use crate::calls::Refusal;
+use crate::cloudformation::failure::Failure;
+use crate::cloudformation::properties::Properties;
+use crate::cloudformation::resource::{Change, Cx, Resource};
+
+/// A kind of part of an API.
+struct Part {
+    /// `routes`
+    segment: &'static str,
+    /// The member of answers that `Ref` answers.
+    id: &'static str,
+    /// The attribute of the same value, if there is one.
+    attribute: Option<&'static str>,
+    /// The member by which a part that was made before a crash is known again.
+    known_by: Option<&'static str>,
+    /// What a property is when it is taken away.
+    defaults: &'static [(&'static str, &'static str)],
+}
+
+async fn call(cx: &Cx, method: Method, path: &str, body: Option<Value>) -> Result<Value, Refusal> {
+    cx.calls.rest(Service::ApiGateway, &cx.auth, method, path, body).await
+}
+
+/// The member of an answer that always has it.
+fn text(answer: &Value, member: &str) -> Result<String, Failure> {
+    let text = answer.get(member).and_then(Value::as_str);
+    text.map(str::to_owned).ok_or_else(|| Failure::no_member(member))
+}
+
+fn lower_first(name: &str) -> String {
+    let mut chars = name.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+/// Properties as the members of a request. Names of a template's own choosing (variables, parameters) stay as they are.
+fn members(properties: &Properties, but: &[&str]) -> Map<String, Value> {
+    let own = properties.members().iter().filter(|(name, _)| !but.contains(&name.as_str()));
+    own.map(|(name, value)| {
+        let value = match (name.as_str(), value) {
+            (
+                "CorsConfiguration"
+                | "DefaultRouteSettings"
+                | "AccessLogSettings"
+                | "JwtConfiguration"
+                | "TlsConfig",
+                Value::Object(inner),
+            ) => lowered(inner).into(),
+            ("RouteSettings", Value::Object(routes)) => {
+                let lower = |(key, value): (&String, &Value)| {
+                    let value = value.as_object().map(lowered).unwrap_or_default();
+                    (key.clone(), Value::from(value))
+                };
+                Value::Object(routes.iter().map(lower).collect())
+            }
+            (_, value) => value.clone(),
+        };
+        (lower_first(name), value)
+    })
+    .collect()
+}
+
+fn lowered(members: &Map<String, Value>) -> Map<String, Value> {
+    members.iter().map(|(name, value)| (lower_first(name), value.clone())).collect()
+}
+
+fn parts_path(properties: &Properties, part: &Part) -> Result<String, Failure> {
+    let api = properties.required("ApiId")?;
+    Ok(format!("/v2/apis/{}/{}", percent::encode(api), part.segment))
+}
+
+fn part_path(properties: &Properties, part: &Part, id: &str) -> Result<String, Failure> {
+    Ok(format!("{}/{}", parts_path(properties, part)?, percent::encode(id)))
+}
+
+async fn create(cx: &Cx, properties: &Properties, part: &Part) -> Result<Resource, Failure> {
+    let path = parts_path(properties, part)?;
+    let body = members(properties, &["ApiId", "Tags"]);
+    let answer = match call(cx, Method::POST, &path, Some(body.clone().into())).await {
+        Err(refusal) if cx.resumed && refusal.status == 409 => {
+            let made = call(cx, Method::GET, &path, None).await?;
+            let made = made["items"].as_array().cloned().unwrap_or_default();
+            let is_it =
+                |item: &Value| part.known_by.is_some_and(|name| item.get(name) == body.get(name));
+            made.into_iter().find(is_it).ok_or_else(|| Failure::from(refusal))?
+        }
+        answer => answer?,
+    };
+    let id = text(&answer, part.id)?;
+    let made = Resource::new(&id);
+    Ok(match part.attribute {
+        Some(name) => made.with(name, id),
+        None => made,
+    })
+}
+
+async fn update(cx: &Cx, change: Change<'_>, part: &Part) -> Result<Resource, Failure> {
+    let path = part_path(change.new, part, &change.resource.physical_id)?;
+    let mut body = members(change.new, &["ApiId", "Tags", "StageName"]);
+    for (name, default) in part.defaults {
+        if change.new.get(name).is_none() && change.old.get(name).is_some() {
+            body.insert(lower_first(name), (*default).into());
+        }
+    }
+    if change.new.get("StageVariables").is_none() && change.old.get("StageVariables").is_some() {
+        body.insert("stageVariables".to_owned(), Value::Object(Map::new()));
+    }
+    call(cx, Method::PATCH, &path, Some(body.into())).await?;
+    Ok(change.resource.clone())
+}
+
+async fn delete(
+    cx: &Cx,
+    resource: &Resource,
+    properties: &Properties,
+    part: &Part,
+) -> Result<(), Failure> {
+    let path = part_path(properties, part, &resource.physical_id)?;
+    call(cx, Method::DELETE, &path, None).await?;
+    Ok(())
+}

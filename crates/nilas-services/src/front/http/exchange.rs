@@ -1,0 +1,148 @@
+//! One request to a stage, as all steps of its way see it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use nilas_model::AuthContext;
+use nilas_wire::{ApiRequest, Fault, percent};
+use serde_json::{Map, Value};
+
+use super::routes::Found;
+use super::snapshot::ApiSnapshot;
+
+pub(super) struct Exchange {
+    pub(super) api: Arc<ApiSnapshot>,
+    pub(super) stage: String,
+    pub(super) variables: Vec<(String, String)>,
+    pub(super) found: Found,
+    pub(super) request: ApiRequest,
+    /// With the stage, unless that is `$default`; percent-decoded.
+    pub(super) path: String,
+    /// Names in lower case, in their order; many values of one name joined by commas.
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) source_ip: String,
+    pub(super) protocol: &'static str,
+    pub(super) caller: Result<AuthContext, Fault>,
+    pub(super) now_ms: u64,
+    pub(super) authorizer: Authorized,
+}
+
+/// What is known of a caller when the integration is asked.
+#[derive(Debug, Default)]
+pub(super) enum Authorized {
+    #[default]
+    Nobody,
+    Iam,
+    Lambda(Map<String, Value>),
+}
+
+impl Exchange {
+    /// Headers as an integration gets them: those of the connection left out, those of the API's own put in.
+    pub(super) fn headers(
+        request: &ApiRequest,
+        source_ip: &str,
+        now_ms: u64,
+    ) -> BTreeMap<String, String> {
+        let mut headers: BTreeMap<String, String> = BTreeMap::new();
+        for (name, value) in &request.headers {
+            if ["connection", "transfer-encoding", "te", "upgrade", "keep-alive"]
+                .contains(&name.as_str())
+            {
+                continue;
+            }
+            let value = String::from_utf8_lossy(value.as_bytes());
+            headers
+                .entry(name.as_str().to_owned())
+                .and_modify(|known| *known = format!("{known},{value}"))
+                .or_insert_with(|| value.into_owned());
+        }
+        headers
+            .entry("content-length".to_owned())
+            .or_insert_with(|| request.body.len().to_string());
+        headers
+            .entry("x-forwarded-for".to_owned())
+            .and_modify(|known| *known = format!("{known}, {source_ip}"))
+            .or_insert_with(|| source_ip.to_owned());
+        headers.insert("x-forwarded-port".to_owned(), request.local.port().to_string());
+        headers.insert("x-forwarded-proto".to_owned(), "http".to_owned());
+        headers.entry("x-amzn-trace-id".to_owned()).or_insert_with(|| {
+            format!("Root=1-{:08x}-{}", now_ms / 1_000, &request.request_id.hex()[..24])
+        });
+        headers
+    }
+
+    pub(super) fn trace(&self) -> Option<&str> {
+        self.headers.get("x-amzn-trace-id").map(String::as_str)
+    }
+
+    pub(super) fn domain(&self) -> String {
+        let host = self.request.header("host").unwrap_or_default();
+        let host = host.split(':').next().unwrap_or_default();
+        if host.starts_with(&self.api.id) {
+            return host.to_owned();
+        }
+        format!("{}.execute-api.{}.localhost", self.api.id, self.api.region)
+    }
+
+    /// Names with all their values, decoded, in the order they came.
+    pub(super) fn query(&self) -> Vec<(String, Vec<String>)> {
+        let mut all: Vec<(String, Vec<String>)> = Vec::new();
+        for (name, value) in percent::query_pairs(&self.request.query) {
+            match all.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, values)) => values.push(value.into_owned()),
+                None => all.push((name.into_owned(), vec![value.into_owned()])),
+            }
+        }
+        all
+    }
+
+    /// `arn:aws:execute-api:REGION:ACCOUNT:API/STAGE/GET/pets`: whom policies and authorizers know it by.
+    pub(super) fn arn(&self) -> String {
+        let Self { api, stage, found, .. } = self;
+        let route = found.route.key.replacen(' ', "", 1);
+        format!("arn:aws:execute-api:{}:{}:{}/{stage}/{route}", api.region, api.account, api.id)
+    }
+
+    /// As a route's caller sees it: the verb and path that were asked for.
+    pub(super) fn request_arn(&self) -> String {
+        let Self { api, stage, request, .. } = self;
+        let path = match self.stage.as_str() {
+            "$default" => self.path.as_str(),
+            stage => self
+                .path
+                .strip_prefix('/')
+                .and_then(|p| p.strip_prefix(stage))
+                .unwrap_or(&self.path),
+        };
+        format!(
+            "arn:aws:execute-api:{}:{}:{}/{stage}/{}{path}",
+            api.region, api.account, api.id, request.method
+        )
+    }
+
+    /// The body and whether it is base64: text is what says it is, and is.
+    pub(super) fn body(&self) -> (Option<String>, bool) {
+        let bytes = &self.request.body;
+        if bytes.is_empty() {
+            return (None, false);
+        }
+        let content_type = self.headers.get("content-type").map_or("", String::as_str);
+        let text = is_text(content_type).then(|| std::str::from_utf8(bytes).ok()).flatten();
+        match text {
+            Some(text) => (Some(text.to_owned()), false),
+            None => (Some(BASE64.encode(bytes)), true),
+        }
+    }
+}
+
+fn is_text(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence.is_empty()
+        || essence.starts_with("text/")
+        || essence.ends_with("+json")
+        || essence.ends_with("+xml")
+        || ["application/json", "application/javascript", "application/xml"]
+            .contains(&essence.as_str())
+}

@@ -1,0 +1,116 @@
+//! HTTP APIs, data plane: stage, CORS, route, authorization, function, answer.
+
+mod answer;
+mod authorize;
+mod call;
+mod cors;
+mod event;
+mod exchange;
+mod routes;
+mod snapshot;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use nilas_wire::{ApiResponse, percent};
+
+use super::{FrontRequest, Place, message};
+use crate::lambda::Lambda;
+use exchange::{Authorized, Exchange};
+use snapshot::Stage;
+pub(crate) use snapshot::{ApiSnapshot, Deployed, Doors};
+
+/// Answers a request to the HTTP API `api`.
+pub(crate) async fn handle(
+    lambda: &Lambda,
+    api: Arc<ApiSnapshot>,
+    place: Place,
+    front: FrontRequest,
+    now_ms: u64,
+) -> ApiResponse {
+    let Some((stage, path)) = locate(&api, &place) else {
+        return message(StatusCode::NOT_FOUND, "Not Found");
+    };
+    let deployed = Arc::clone(&stage.deployed);
+    if deployed.is_disabled {
+        return message(StatusCode::NOT_FOUND, "Not Found");
+    }
+    if let Some(cors) = &deployed.cors
+        && let Some(preflight) = cors.preflight(&front.request)
+    {
+        return preflight;
+    }
+    let origin = front.request.header("origin").map(str::to_owned);
+    let mut response = match deployed.routes.find(front.request.method.as_str(), path) {
+        None => message(StatusCode::NOT_FOUND, "Not Found"),
+        Some(found) => {
+            let full_path = match stage.name.as_str() {
+                "$default" => path.to_owned(),
+                name => format!("/{name}{path}"),
+            };
+            let source_ip = front.source_ip.to_string();
+            let exchange = Exchange {
+                stage: stage.name.clone(),
+                variables: stage.variables.clone(),
+                found,
+                path: percent::decode(&full_path).into_owned(),
+                headers: Exchange::headers(&front.request, &source_ip, now_ms),
+                request: front.request,
+                source_ip,
+                protocol: front.protocol,
+                caller: front.caller,
+                now_ms,
+                authorizer: Authorized::Nobody,
+                api: Arc::clone(&api),
+            };
+            integrate(lambda, exchange).await
+        }
+    };
+    if let Some(cors) = &deployed.cors {
+        cors.apply(origin.as_deref(), &mut response);
+    }
+    response
+}
+
+/// The stage that a path begins with, else `$default`, and the path below it.
+fn locate<'a>(api: &'a ApiSnapshot, place: &'a Place) -> Option<(&'a Stage, &'a str)> {
+    let path = match place {
+        Place::Stage { stage, path } => return Some((api.stages.get(stage)?, path)),
+        Place::Path(path) => path,
+    };
+    let below = path.strip_prefix('/').unwrap_or(path);
+    let end = below.find('/').unwrap_or(below.len());
+    if let Some(stage) = api.stages.get(&below[..end]) {
+        let rest = &below[end..];
+        return Some((stage, if rest.is_empty() { "/" } else { rest }));
+    }
+    Some((api.stages.get("$default")?, path))
+}
+
+async fn integrate(lambda: &Lambda, mut exchange: Exchange) -> ApiResponse {
+    match authorize::check(lambda, &exchange).await {
+        Ok(authorized) => exchange.authorizer = authorized,
+        Err(refusal) => return refusal,
+    }
+    let route = Arc::clone(&exchange.found.route);
+    let Some(integration) = &route.integration else { return internal_error() };
+    let source = exchange.arn();
+    let function = call::Function {
+        arn: &integration.function,
+        source: (!integration.has_role).then_some(source.as_str()),
+        timeout: integration.timeout,
+    };
+    let payload = Bytes::from(event::of(&exchange, integration.is_v2));
+    match call::function(lambda, &exchange, &function, payload).await {
+        Ok(payload) => answer::of(&payload, integration.is_v2).unwrap_or_else(internal_error),
+        Err(call::NoAnswer::Unavailable) => {
+            message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
+        }
+        Err(call::NoAnswer::Failed) => internal_error(),
+    }
+}
+
+fn internal_error() -> ApiResponse {
+    message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+}
