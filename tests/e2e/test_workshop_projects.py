@@ -6,6 +6,7 @@ import functools
 import json
 import os
 import pathlib
+import random
 import re
 import shutil
 import socketserver
@@ -120,7 +121,7 @@ def mongo_uri():
     """A server on another machine, which is a network namespace here: the host itself is closed to functions."""
     if os.geteuid() != 0:
         pytest.skip("another machine is made by root")
-    tag = f"{os.getpid() % 200:03d}"
+    tag = f"{random.randrange(255):03d}"  # The kernel takes its time to remove what an earlier one had.
     name, link, net = f"nilas-e2e-{tag}", f"e2e{tag}", f"198.18.{int(tag)}"
     ip = functools.partial(subprocess.run, check=True, capture_output=True)
     ip(["ip", "netns", "add", name])
