@@ -14,7 +14,7 @@ import urllib.request
 
 import pytest
 
-from conftest import Server
+from conftest import running
 
 TOOLS = pathlib.Path(os.environ.get("NILAS_TOOLS", pathlib.Path(__file__).parents[3] / ".tools"))
 
@@ -77,8 +77,7 @@ def status_of(server, url: str) -> int:
 
 
 @pytest.fixture(scope="module")
-def own_server(tmp_path_factory):
+def own_server():
     """Tools make buckets, roles and stacks of fixed names: each has a server of its own."""
-    server = Server(tmp_path_factory.mktemp("tool"), "root" if os.geteuid() == 0 else "user").start()
-    yield server
-    server.stop()
+    with running("root" if os.geteuid() == 0 else "user") as server:
+        yield server
