@@ -35,7 +35,7 @@ def test_deploy_update_invoke_and_remove(own_server, tmp_path):
     (tmp_path / "handler.js").write_text(NODE_HANDLER)
 
     deployed = serverless.run("deploy", "--verbose")
-    url = re.search(r"(http://\S+/hello)", deployed).group(1)
+    url = re.search(r"(http://\S+/dev)\s", deployed).group(1) + "/hello"
     assert get(own_server, url)["answer"] == "ANSWER"
     (tmp_path / "handler.js").write_text(NODE_HANDLER.replace("ANSWER", "CHANGED"))
     serverless.run("deploy")
