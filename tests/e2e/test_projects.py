@@ -1,0 +1,163 @@
+"""Projects of our own command line: templates, bad input, roll-back, development."""
+
+import json
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from test_workshop_projects import curl, deploy
+
+HANDLER = "exports.hello = async () => ({ statusCode: 200, body: JSON.stringify({ answer: 'ANSWER' }) });\n"
+SERVICE = """service: SERVICE
+provider:
+  name: aws
+  runtime: nodejs20.x
+functions:
+  hello:
+    handler: handler.hello
+    events:
+      - http: GET /hello
+"""
+
+
+def project(tmp_path, name, service=SERVICE, handler=HANDLER):
+    directory = tmp_path / name
+    directory.mkdir()
+    (directory / "serverless.yml").write_text(service.replace("SERVICE", name))
+    (directory / "handler.js").write_text(handler)
+    return directory
+
+
+def refused(server, directory, *command) -> str:
+    """What the command says; nothing may have been made."""
+    before = stacks(server)
+    done = server.nilas(*(command or ["deploy"]), cwd=directory, check=False)
+    assert done.returncode != 0, done.stdout + done.stderr
+    assert stacks(server) == before
+    return done.stderr
+
+
+def stacks(server) -> set:
+    found = server.client("cloudformation").describe_stacks()["Stacks"]
+    return {(stack["StackName"], stack["StackStatus"]) for stack in found}
+
+
+@pytest.mark.parametrize("template", ["node", "python", "http-api"])
+def test_what_init_makes_deploys_as_it_is(server, tmp_path, template):
+    server.nilas("init", template, "app", cwd=tmp_path)
+    done = server.nilas("deploy", "--json", cwd=tmp_path / "app")
+    endpoints = json.loads(done.stdout)["endpoints"]
+    assert curl(next(e.split(" - ")[1] for e in endpoints if "{" not in e))
+    assert "not empty" in server.nilas("init", template, "app", cwd=tmp_path, check=False).stderr
+    server.nilas("remove", cwd=tmp_path / "app")
+
+
+def test_a_template_of_sam(server, tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/index.js").write_text(HANDLER)
+    (tmp_path / "template.yaml").write_text("""
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Hello:
+    Type: AWS::Serverless::Function
+    Properties:
+      CodeUri: src
+      Handler: index.hello
+      Runtime: nodejs20.x
+      Events: {Get: {Type: Api, Properties: {Path: /hello, Method: get}}}
+Outputs:
+  Url: {Value: !Sub 'https://${ServerlessRestApi}.execute-api.${AWS::Region}.amazonaws.com/Prod/hello'}
+""")
+    done = json.loads(server.nilas("deploy", "--json", "--stack", "sam-app", cwd=tmp_path).stdout)
+    assert curl(done["outputs"]["Url"]) == {"answer": "ANSWER"}
+    assert "ANSWER" in server.nilas("invoke", "-f", "Hello", "--stack", "sam-app", cwd=tmp_path).stdout
+    server.nilas("remove", "--stack", "sam-app", cwd=tmp_path)
+
+
+def test_a_redeployment_keeps_the_url_and_can_be_rolled_back(server, tmp_path):
+    directory = project(tmp_path, "rolled")
+    url = deploy(server, directory)
+    (directory / "handler.js").write_text(HANDLER.replace("ANSWER", "CHANGED"))
+    assert deploy(server, directory) == url
+    assert curl(url) == {"answer": "CHANGED"}
+    kept = json.loads(server.nilas("rollback", "--json", cwd=directory).stdout)
+    assert len(kept) == 2
+    server.nilas("rollback", "-t", str(kept[1]["timestamp"]), cwd=directory)
+    assert curl(url) == {"answer": "ANSWER"}
+    server.nilas("remove", cwd=directory)
+
+
+def test_dev_deploys_every_change_and_shows_what_functions_print(server, tmp_path):
+    handler = HANDLER.replace("async () =>", "async () => (console.log('a line'), 1) &&")
+    directory = project(tmp_path, "watched", handler=handler)
+    command = [str(server.binary), "dev"]
+    with subprocess.Popen(
+        command, cwd=directory, env=server.environment_variables(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        try:
+            url = until(process, r"GET - (http://\S+)")
+            until(process, "Watching for changes")
+            assert curl(url) == {"answer": "ANSWER"}
+            until(process, "hello  .*a line")
+            (directory / "handler.js").write_text(handler.replace("ANSWER", "CHANGED"))
+            until(process, "watched-dev deployed in")
+            assert curl(url) == {"answer": "CHANGED"}
+            (directory / "serverless.yml").write_text("service: [")
+            until(process, r"error: \./serverless.yml:1:")
+        finally:
+            process.send_signal(signal.SIGINT)
+    assert process.returncode == 0
+    (directory / "serverless.yml").write_text(SERVICE.replace("SERVICE", "watched"))
+    server.nilas("remove", cwd=directory)
+
+
+def until(process, pattern: str) -> str:
+    seen, deadline = "", time.monotonic() + 20
+    for line in process.stdout:
+        seen += line
+        found = re.search(pattern, line)
+        if found:
+            return found.group(1) if found.groups() else found.group(0)
+        assert time.monotonic() < deadline, seen
+    raise AssertionError(f"it ended before it said {pattern}:\n{seen}")
+
+
+def test_bad_input_says_where_it_is_and_makes_nothing(server, tmp_path):
+    rows = {
+        "yaml": (SERVICE + "  : [", r"serverless\.yml:\d+:\d+: "),
+        "variable": (SERVICE.replace("handler.hello", "${env:NOT_THERE_AT_ALL}"), r"serverless\.yml:7:14: .*NOT_THERE_AT_ALL"),
+        "circle": (SERVICE + "custom: {a: '${self:custom.b}', b: '${self:custom.a}'}\n", r"serverless\.yml:11:.*[Cc]ircular"),
+        "handler": (SERVICE.replace("handler.hello", "nowhere.hello"), r"serverless\.yml:7:.*nowhere"),
+        "plugin": (SERVICE + "plugins: [serverless-webpack]\n", r"serverless-webpack[\s\S]*osls"),
+        "provider": (SERVICE.replace("name: aws", "name: google"), r"serverless\.yml:3:.*google"),
+    }
+    for name, (service, expected) in rows.items():
+        said = refused(server, project(tmp_path, f"bad-{name}", service))
+        assert re.search(expected, said), (name, said)
+
+
+def test_unknown_keys_are_named_with_their_line(server, tmp_path):
+    directory = project(tmp_path, "unknown-key", SERVICE.replace("    handler:", "    colour: red\n    handler:"))
+    done = server.nilas("package", cwd=directory)
+    assert re.search(r"serverless\.yml:7:\d+: .*colour", done.stderr), done.stderr
+
+
+def test_templates_that_are_wrong(server, tmp_path):
+    def template(text: str) -> str:
+        (tmp_path / "template.yaml").write_text(text)
+        return refused(server, tmp_path, "deploy", "--stack", "wrong")
+
+    assert "Unrecognized resource types: [AWS::Not::There]" in template("Resources: {A: {Type: 'AWS::Not::There'}}")
+    group = "{Type: AWS::Logs::LogGroup, Properties: {LogGroupName: !Ref %s}}"
+    circle = f"Resources:\n  A: {group % 'B'}\n  B: {group % 'A'}\n"
+    assert "Circular dependency between resources: [A, B]" in template(circle)
+    assert "Unresolved resource dependencies [C]" in template(f"Resources:\n  A: {group % 'C'}\n")
+    assert "template.yaml:2:" in template("Resources:\n  A: !Nothing x\n")
+    assert "a template has a Resources section" in template("A: 1\n")
+
+
+def test_a_directory_without_a_project(server, tmp_path):
+    assert "there is no serverless.yml and no template.yaml" in refused(server, tmp_path)
