@@ -1,6 +1,10 @@
 """HTTP APIs: API Gateway's second version, from their control plane to the functions behind them."""
 
+import base64
+import http.server
 import json
+import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -145,6 +149,105 @@ def test_authorizers_decide(main_server):
     assert (status, json.loads(body)) == (200, {"lambda": {"k": 1}})
     client.update_route(ApiId=api, RouteId=route, AuthorizationType="AWS_IAM")
     assert call(server, api, "/")[::2] == (403, '{"message":"Forbidden"}')
+
+
+def test_authorizers_answers_are_kept(main_server):
+    server, client = main_server, main_server.client("apigatewayv2")
+    name = server.deploy("exports.handler = async (e) => e.requestContext.authorizer.lambda")
+    guard = server.deploy("let n = 0; exports.handler = async () => ({isAuthorized: true, context: {n: ++n}})")
+    api = client.create_api(Name="kept", ProtocolType="HTTP", Target=ARN + name)["ApiId"]
+    allow(server, name, api)
+    members = dict(
+        Name="a", AuthorizerType="REQUEST", AuthorizerUri=ARN + guard, EnableSimpleResponses=True,
+        AuthorizerPayloadFormatVersion="2.0", AuthorizerResultTtlInSeconds=300,
+    )
+    with pytest.raises(client.exceptions.BadRequestException, match="Identity source must be specified"):
+        client.create_authorizer(ApiId=api, IdentitySource=[], **members)
+    authorizer = client.create_authorizer(ApiId=api, IdentitySource=["$request.header.Authorization"], **members)
+    allow(server, guard, api, f"authorizers/{authorizer['AuthorizerId']}")
+    route = client.get_routes(ApiId=api)["Items"][0]["RouteId"]
+    client.update_route(ApiId=api, RouteId=route, AuthorizationType="CUSTOM", AuthorizerId=authorizer["AuthorizerId"])
+    answers = [call(server, api, "/", Authorization=who)[2] for who in ("a", "a", "b", "a")]
+    assert answers == ['{"n":1}', '{"n":1}', '{"n":2}', '{"n":1}']
+
+
+def encoded(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def openssl(*arguments, data=b""):
+    return subprocess.run(["openssl", *arguments], input=data, capture_output=True, check=True).stdout
+
+
+@pytest.fixture
+def issuer(tmp_path):
+    """An issuer of tokens: its URL, and a function that makes them."""
+    key = str(tmp_path / "key.pem")
+    openssl("genrsa", "-out", key, "2048")
+    modulus = openssl("rsa", "-in", key, "-noout", "-modulus").decode().strip().removeprefix("Modulus=")
+    keys = {"keys": [{"kid": "k", "kty": "RSA", "use": "sig", "n": encoded(bytes.fromhex(modulus)), "e": "AQAB"}]}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            is_keys = self.path == "/keys"
+            body = json.dumps(keys if is_keys else {"jwks_uri": url + "/keys"}).encode()
+            self.send_response(200 if is_keys or self.path == "/.well-known/openid-configuration" else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    web = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    url = f"http://127.0.0.1:{web.server_port}"
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+
+    def token(kid="k", **claims):
+        header = {"alg": "RS256", "kid": kid}
+        claims = {"iss": url, "aud": "me", "exp": int(time.time()) + 60, **claims}
+        signed = ".".join(encoded(json.dumps(part).encode()) for part in (header, claims))
+        return f"{signed}.{encoded(openssl('dgst', '-sha256', '-sign', key, data=signed.encode()))}"
+
+    yield url, token
+    web.shutdown()
+
+
+def test_tokens_are_verified(main_server, issuer):
+    server, client = main_server, main_server.client("apigatewayv2")
+    url, token = issuer
+    api = quick(server, "exports.handler = async (e) => e.requestContext.authorizer")[1]
+    authorizer = client.create_authorizer(
+        ApiId=api, Name="j", AuthorizerType="JWT", IdentitySource=["$request.header.Authorization"],
+        JwtConfiguration={"Audience": ["me"], "Issuer": url},
+    )["AuthorizerId"]
+    route = client.get_routes(ApiId=api)["Items"][0]["RouteId"]
+    client.update_route(ApiId=api, RouteId=route, AuthorizationType="JWT", AuthorizerId=authorizer)
+    status, _, body = call(server, api, "/", Authorization=f"Bearer {token(groups=['a', 'b'], n=1)}")
+    said = json.loads(body)["jwt"]
+    assert (status, said["scopes"]) == (200, None)
+    assert said["claims"]["groups"] == "[a b]" and said["claims"]["n"] == "1" and said["claims"]["iss"] == url
+    good = token()
+    tampered = good[:-8] + ("A" if good[-8] != "A" else "B") + good[-7:]
+    for bad in ["", "x", tampered, token(exp=1), token(aud="you"), token(iss=url + "/"), token(kid="other"), token(nbf=2**40)]:
+        status, headers, body = call(server, api, "/", Authorization=f"Bearer {bad}")
+        assert (status, body) == (401, '{"message":"Unauthorized"}') and "Bearer" in headers["www-authenticate"]
+    client.update_route(ApiId=api, RouteId=route, AuthorizationScopes=["read", "all"])
+    assert call(server, api, "/", Authorization=good)[::2] == (403, '{"message":"Forbidden"}')
+    body = call(server, api, "/", Authorization=token(scope="write read"))[2]
+    assert json.loads(body)["jwt"]["scopes"] == ["read", "all"]
+
+
+def test_rates_are_limited(main_server):
+    client, api, _ = quick(main_server, ECHO)
+    client.create_route(ApiId=api, RouteKey="GET /own", Target=client.get_routes(ApiId=api)["Items"][0]["Target"])
+    client.update_stage(
+        ApiId=api, StageName="$default", DefaultRouteSettings={"ThrottlingBurstLimit": 2, "ThrottlingRateLimit": 0.01},
+        RouteSettings={"GET /own": {"ThrottlingBurstLimit": 1}},
+    )
+    assert [call(main_server, api, "/")[0] for _ in range(3)] == [200, 200, 429]
+    assert call(main_server, api, "/own")[0] == 200
+    assert call(main_server, api, "/own")[::2] == (429, '{"message":"Too Many Requests"}')
 
 
 def test_an_openapi_document_is_imported(main_server):

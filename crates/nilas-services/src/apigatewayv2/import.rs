@@ -67,11 +67,15 @@ fn api(document: &Value) -> Result<Members, Fault> {
     Ok(api)
 }
 
-/// Names of security schemes with the authorizers made of them.
-type Schemes = Vec<(String, String)>;
+/// A security scheme with the id of the authorizer made of it.
+struct Scheme {
+    name: String,
+    id: String,
+    is_jwt: bool,
+}
 
-fn authorizers(document: &Value, definition: &mut Definition) -> Result<Schemes, Fault> {
-    let mut made = Schemes::new();
+fn authorizers(document: &Value, definition: &mut Definition) -> Result<Vec<Scheme>, Fault> {
+    let mut made = Vec::new();
     let schemes = document["components"]["securitySchemes"].as_object().cloned();
     for (name, scheme) in schemes.unwrap_or_default() {
         let Some(said) = scheme.get("x-amazon-apigateway-authorizer") else { continue };
@@ -97,11 +101,12 @@ fn authorizers(document: &Value, definition: &mut Definition) -> Result<Schemes,
         set("enableSimpleResponses", said["enableSimpleResponses"].clone());
         set("authorizerResultTtlInSeconds", said["authorizerResultTtlInSeconds"].clone());
         set("authorizerCredentialsArn", said["authorizerCredentials"].clone());
+        set("jwtConfiguration", said["jwtConfiguration"].clone());
         part::complete_authorizer(&mut authorizer)?;
         let key = id(6);
         authorizer.insert("authorizerId".to_owned(), key.as_str().into());
         definition.authorizers.insert(key.clone(), authorizer);
-        made.push((name, key));
+        made.push(Scheme { name, id: key, is_jwt: type_ == "JWT" });
     }
     Ok(made)
 }
@@ -111,7 +116,7 @@ fn route(
     definition: &mut Definition,
     key: String,
     operation: &Value,
-    (security, schemes): (Option<&Value>, &Schemes),
+    (security, schemes): (Option<&Value>, &[Scheme]),
 ) -> Result<(), Fault> {
     part::check_route_key(&key)?;
     let mut said = operation.get("x-amazon-apigateway-integration").cloned();
@@ -163,18 +168,23 @@ fn route(
 fn authorize(
     route: &mut Members,
     security: Option<&Value>,
-    schemes: &Schemes,
+    schemes: &[Scheme],
 ) -> Result<(), Fault> {
     let names = security.and_then(Value::as_array).into_iter().flatten();
-    for name in names.filter_map(Value::as_object).flat_map(Map::keys) {
+    for (name, scopes) in names.filter_map(Value::as_object).flatten() {
         if name.eq_ignore_ascii_case("AWS_IAM") || name == "sigv4" {
             route.insert("authorizationType".to_owned(), json!("AWS_IAM"));
             continue;
         }
-        let known = schemes.iter().find(|(known, _)| known == name);
-        let (_, id) = known.ok_or_else(|| bad(format!("Unknown security scheme: {name}")))?;
-        route.insert("authorizationType".to_owned(), json!("CUSTOM"));
+        let known = schemes.iter().find(|known| known.name == *name);
+        let known = known.ok_or_else(|| bad(format!("Unknown security scheme: {name}")))?;
+        let Scheme { id, is_jwt, .. } = known;
+        let kind = if *is_jwt { "JWT" } else { "CUSTOM" };
+        route.insert("authorizationType".to_owned(), kind.into());
         route.insert("authorizerId".to_owned(), id.as_str().into());
+        if *is_jwt && scopes.as_array().is_some_and(|scopes| !scopes.is_empty()) {
+            route.insert("authorizationScopes".to_owned(), scopes.clone());
+        }
     }
     Ok(())
 }

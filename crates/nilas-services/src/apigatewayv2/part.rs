@@ -150,9 +150,14 @@ fn complete_route(route: &mut Members, id: &str, all: &Definition) -> Result<(),
     }
     match (text(route, "authorizationType"), text(route, "authorizerId")) {
         (Some("NONE" | "AWS_IAM"), _) => Ok(()),
-        (Some("CUSTOM"), Some(id)) if all.authorizers.contains_key(id) => Ok(()),
-        (Some("CUSTOM"), _) => Err(bad("Invalid authorizer identifier specified")),
-        (Some("JWT"), _) => Err(absent("JWT authorizers")),
+        (Some(kind @ ("CUSTOM" | "JWT")), id) => {
+            let wanted = if kind == "JWT" { "JWT" } else { "REQUEST" };
+            let found = id.and_then(|id| all.authorizers.get(id));
+            match found.and_then(|found| text(found, "authorizerType")) {
+                Some(found) if found == wanted => Ok(()),
+                _ => Err(bad("Invalid authorizer identifier specified")),
+            }
+        }
         (other, _) => Err(bad(format!("Invalid authorizationType {}", other.unwrap_or_default()))),
     }
 }
@@ -219,7 +224,7 @@ pub(super) fn complete_authorizer(authorizer: &mut Members) -> Result<(), Fault>
     }
     match text(authorizer, "authorizerType") {
         Some("REQUEST") => {}
-        Some("JWT") => return Err(absent("JWT authorizers")),
+        Some("JWT") => return complete_token_authorizer(authorizer),
         _ => return Err(bad("Invalid authorizer type specified")),
     }
     if text(authorizer, "authorizerUri").is_none_or(|uri| !uri.starts_with("arn:")) {
@@ -233,14 +238,33 @@ pub(super) fn complete_authorizer(authorizer: &mut Members) -> Result<(), Fault>
             ));
         }
     }
-    if authorizer.get("authorizerResultTtlInSeconds").is_some_and(|ttl| ttl != 0) {
-        return Err(absent(
-            "caching of authorizers' answers (AuthorizerResultTtlInSeconds above 0)",
-        ));
-    }
     authorizer.entry("authorizerResultTtlInSeconds").or_insert(json!(0));
     authorizer.entry("enableSimpleResponses").or_insert(json!(false));
-    Ok(())
+    match authorizer["authorizerResultTtlInSeconds"].as_i64() {
+        Some(0) => Ok(()),
+        Some(1..=3_600) if members::texts(authorizer, "identitySource").is_empty() => {
+            Err(bad("Identity source must be specified if authorizer caching is enabled"))
+        }
+        Some(1..=3_600) => Ok(()),
+        _ => Err(bad("Authorizer result TTL should be between 0 and 3600 seconds")),
+    }
+}
+
+fn complete_token_authorizer(authorizer: &Members) -> Result<(), Fault> {
+    let none = Members::new();
+    let said = authorizer.get("jwtConfiguration").and_then(serde_json::Value::as_object);
+    let said = said.unwrap_or(&none);
+    let issuer = text(said, "issuer").unwrap_or_default();
+    if !issuer.starts_with("https://") && !issuer.starts_with("http://") {
+        return Err(bad(format!("Invalid issuer: {issuer}. Issuer must be a URL")));
+    }
+    if members::texts(said, "audience").is_empty() {
+        return Err(bad("Audience must be specified for a JWT authorizer"));
+    }
+    match members::texts(authorizer, "identitySource").as_slice() {
+        [one] if one.starts_with("$request.") => Ok(()),
+        _ => Err(bad("A JWT authorizer must have one identity source")),
+    }
 }
 
 fn check_unused(kind: Kind, id: &str, all: &Definition) -> Result<(), Fault> {

@@ -71,7 +71,7 @@ async fn put(cx: &Cx<'_>, api: &str, known: Option<&str>) -> Result<Answer, Faul
     let taken = members::take(STAGE, &members::body(&cx.request.body)?)?;
     let name = known.or_else(|| text(&taken, "stageName")).unwrap_or_default().to_owned();
     check_name(&name)?;
-    refuse_throttling(&taken)?;
+    check_throttling(&taken)?;
     cx.apis
         .change(cx.auth, api, |record| {
             let mut stage = match (known, record.stages.get(&name)) {
@@ -105,16 +105,19 @@ async fn put(cx: &Cx<'_>, api: &str, known: Option<&str>) -> Result<Answer, Faul
     Ok(if known.is_some() { ok(stage) } else { created(stage) })
 }
 
-/// Limits that would not hold must not be accepted and forgotten.
-fn refuse_throttling(stage: &Members) -> Result<(), Fault> {
-    let limits = |settings: &Value| {
-        settings.get("throttlingRateLimit").is_some()
-            || settings.get("throttlingBurstLimit").is_some()
+fn check_throttling(stage: &Members) -> Result<(), Fault> {
+    let is_limit = |settings: &Value, name: &str| {
+        settings.get(name).is_none_or(|limit| limit.as_f64().is_some_and(|limit| limit >= 0.0))
     };
-    let default = stage.get("defaultRouteSettings").is_some_and(limits);
     let routes = stage.get("routeSettings").and_then(Value::as_object);
-    if default || routes.is_some_and(|routes| routes.values().any(limits)) {
-        return Err(absent("throttling of HTTP APIs"));
+    let routes = routes.into_iter().flat_map(serde_json::Map::values);
+    for settings in stage.get("defaultRouteSettings").into_iter().chain(routes) {
+        if !is_limit(settings, "throttlingRateLimit") {
+            return Err(bad("Invalid throttling rate limit"));
+        }
+        if !is_limit(settings, "throttlingBurstLimit") {
+            return Err(bad("Invalid throttling burst limit"));
+        }
     }
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! The front doors of functions: users' APIs and function URLs, which anybody may call.
 //!
 //! Invariant: what a door needs to know is in memory, immutable and replaced whole: nothing here reads the store, and no
-//! lock is held while something is waited for.
+//! lock is held while something is waited for, but that of the issuer whose keys are being fetched.
 
+mod backends;
 mod function_url;
 pub(crate) mod http;
 pub(crate) mod rest;
+mod throttle;
 
 use std::net::IpAddr;
 
@@ -79,8 +81,12 @@ pub(crate) async fn handle(services: &Inner, request: FrontRequest) -> ApiRespon
     match &request.door {
         Door::Api { id, place } => match services.http_apis().doors().get(id) {
             Some(api) => {
-                let (place, now_ms) = (place.clone(), services.now_ms());
-                Box::pin(http::handle(services.lambda(), api, place, request, now_ms)).await
+                let cx = http::Cx {
+                    lambda: services.lambda(),
+                    doors: services.http_apis().doors(),
+                    now_ms: services.now_ms(),
+                };
+                Box::pin(http::handle(&cx, api, place.clone(), request)).await
             }
             None => rest::answer(services.rest_apis().doors(), services.lambda(), request).await,
         },

@@ -1,5 +1,7 @@
-//! Whether a caller may: signatures, and functions that say so.
+//! Whether a caller may: signatures, tokens, and functions that say so.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-lambda-authorizer.html>
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -7,25 +9,59 @@ use nilas_wire::{ApiResponse, percent};
 use serde_json::{Map, Value};
 
 use super::exchange::{Authorized, Exchange};
-use super::snapshot::{Authorization, Authorizer};
-use super::{call, event, internal_error};
+use super::jwt::{self, Flaw, Token};
+use super::snapshot::{Authorization, Authorizer, TokenAuthorizer};
+use super::{Cx, call, event, internal_error};
 use crate::front::message;
-use crate::lambda::Lambda;
 
 /// Who the caller is, or the answer that turns it away.
-pub(super) async fn check(lambda: &Lambda, exchange: &Exchange) -> Result<Authorized, ApiResponse> {
+pub(super) async fn check(cx: &Cx<'_>, exchange: &Exchange) -> Result<Authorized, ApiResponse> {
     match &exchange.found.route.authorization {
         Authorization::None => Ok(Authorized::Nobody),
         Authorization::Iam => match &exchange.caller {
             Ok(_) => Ok(Authorized::Iam),
             Err(_) => Err(message(StatusCode::FORBIDDEN, "Forbidden")),
         },
-        Authorization::Lambda(authorizer) => ask(lambda, exchange, authorizer).await,
+        Authorization::Lambda(authorizer) => ask(cx, exchange, authorizer).await,
+        Authorization::Jwt { authorizer, scopes } => token(cx, exchange, authorizer, scopes).await,
     }
 }
 
+async fn token(
+    cx: &Cx<'_>,
+    exchange: &Exchange,
+    authorizer: &TokenAuthorizer,
+    scopes: &[String],
+) -> Result<Authorized, ApiResponse> {
+    let Some(text) = value_of(exchange, &authorizer.source) else {
+        return Err(challenge(StatusCode::UNAUTHORIZED, "Unauthorized", "Bearer"));
+    };
+    let text = text.strip_prefix("Bearer ").or(text.strip_prefix("bearer ")).unwrap_or(&text);
+    let trust = &authorizer.trust;
+    let claims = async {
+        let token = Token::parse(text.trim())?;
+        let key = cx.doors.issuers.key(&trust.issuer, &token.key_id, cx.now_ms).await;
+        token.verify(&key.ok_or(Flaw::Key)?, trust, cx.now_ms)
+    };
+    let claims = claims.await.map_err(|flaw| {
+        let text = format!(r#"Bearer scope="" error="invalid_token" error_description="{flaw}""#);
+        challenge(StatusCode::UNAUTHORIZED, "Unauthorized", &text)
+    })?;
+    if !jwt::has_scope(&claims, scopes) {
+        let text = format!(r#"Bearer scope="{}" error="insufficient_scope""#, scopes.join(" "));
+        return Err(challenge(StatusCode::FORBIDDEN, "Forbidden", &text));
+    }
+    Ok(Authorized::Jwt { claims: jwt::texts(&claims), scopes: scopes.to_vec() })
+}
+
+fn challenge(status: StatusCode, text: &str, challenge: &str) -> ApiResponse {
+    let mut response = message(status, text);
+    response.set_header("www-authenticate", challenge);
+    response
+}
+
 async fn ask(
-    lambda: &Lambda,
+    cx: &Cx<'_>,
     exchange: &Exchange,
     authorizer: &Authorizer,
 ) -> Result<Authorized, ApiResponse> {
@@ -34,20 +70,10 @@ async fn ask(
     let Some(identity) = identity else {
         return Err(message(StatusCode::UNAUTHORIZED, "Unauthorized"));
     };
-    let payload = event::of_authorizer(exchange, &identity, authorizer.is_v2);
-    let api = &exchange.api;
-    let source = format!(
-        "arn:aws:execute-api:{}:{}:{}/authorizers/{}",
-        api.region, api.account, api.id, authorizer.id
-    );
-    let function = call::Function {
-        arn: &authorizer.function,
-        source: (!authorizer.has_role).then_some(source.as_str()),
-        timeout: call::AUTHORIZER_TIMEOUT,
+    let said = match decided(cx, exchange, authorizer, &identity) {
+        Some(said) => said,
+        None => decide(cx, exchange, authorizer, &identity).await?,
     };
-    let answered = call::function(lambda, exchange, &function, Bytes::from(payload)).await;
-    let said = answered.map_err(|_| internal_error())?;
-    let said: Value = serde_json::from_slice(&said).map_err(|_| internal_error())?;
     let is_allowed = if authorizer.is_simple {
         said["isAuthorized"].as_bool().ok_or_else(internal_error)?
     } else {
@@ -62,6 +88,59 @@ async fn ask(
         context = with_principal(context, &said);
     }
     Ok(Authorized::Lambda(context))
+}
+
+/// What an answer is kept under. Who cannot be told apart from others is asked for each time.
+fn decision_key(
+    exchange: &Exchange,
+    authorizer: &Authorizer,
+    identity: &[String],
+) -> Option<String> {
+    if authorizer.ttl_s == 0 || identity.is_empty() {
+        return None;
+    }
+    let Exchange { api, stage, deployment, .. } = exchange;
+    let identity = serde_json::json!(identity);
+    Some(format!("{}/{stage}/{deployment}/{}/{identity}", api.id, authorizer.id))
+}
+
+fn decided(
+    cx: &Cx<'_>,
+    exchange: &Exchange,
+    authorizer: &Authorizer,
+    identity: &[String],
+) -> Option<Arc<Value>> {
+    cx.doors.decisions.get(&decision_key(exchange, authorizer, identity)?, cx.now_ms)
+}
+
+/// Asks the authorizer's function.
+async fn decide(
+    cx: &Cx<'_>,
+    exchange: &Exchange,
+    authorizer: &Authorizer,
+    identity: &[String],
+) -> Result<Arc<Value>, ApiResponse> {
+    let payload = event::of_authorizer(exchange, identity, authorizer.is_v2);
+    let api = &exchange.api;
+    let source = format!(
+        "arn:aws:execute-api:{}:{}:{}/authorizers/{}",
+        api.region, api.account, api.id, authorizer.id
+    );
+    let function = call::Function {
+        arn: &authorizer.function,
+        source: (!authorizer.has_role).then_some(source.as_str()),
+        timeout: call::AUTHORIZER_TIMEOUT,
+    };
+    let answered = call::function(cx.lambda, exchange, &function, Bytes::from(payload)).await;
+    let payload = answered.map_err(|_| internal_error())?;
+    let said: Value = serde_json::from_slice(&payload).map_err(|_| internal_error())?;
+    let said = Arc::new(said);
+    let is_answer = said["isAuthorized"].is_boolean() || said["policyDocument"].is_object();
+    if is_answer && let Some(key) = decision_key(exchange, authorizer, identity) {
+        let until = (cx.now_ms, authorizer.ttl_s);
+        cx.doors.decisions.put(key, Arc::clone(&said), payload.len(), until);
+    }
+    Ok(said)
 }
 
 fn with_principal(mut context: Map<String, Value>, said: &Value) -> Map<String, Value> {

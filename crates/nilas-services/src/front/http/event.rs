@@ -76,6 +76,9 @@ fn context_2(exchange: &Exchange) -> Value {
         match &exchange.authorizer {
             Authorized::Nobody => Value::Null,
             Authorized::Lambda(said) => json!({ "lambda": said }),
+            Authorized::Jwt { claims, scopes } => {
+                json!({ "jwt": { "claims": claims, "scopes": or_null(scopes) } })
+            }
             Authorized::Iam => json!({ "iam": iam(exchange) }),
         },
     );
@@ -182,10 +185,18 @@ fn context_1(exchange: &Exchange) -> Value {
         "resourcePath": resource(exchange),
         "stage": exchange.stage,
     });
-    if let Authorized::Lambda(said) = &exchange.authorizer {
-        context["authorizer"] = said.clone().into();
+    match &exchange.authorizer {
+        Authorized::Lambda(said) => context["authorizer"] = said.clone().into(),
+        Authorized::Jwt { claims, scopes } => {
+            context["authorizer"] = json!({ "claims": claims, "scopes": or_null(scopes) });
+        }
+        Authorized::Nobody | Authorized::Iam => {}
     }
     context
+}
+
+fn or_null(scopes: &[String]) -> Value {
+    if scopes.is_empty() { Value::Null } else { json!(scopes) }
 }
 
 /// The event of a REQUEST authorizer, JSON. `identity` are the values of its identity sources.

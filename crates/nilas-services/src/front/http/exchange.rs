@@ -15,6 +15,7 @@ use super::snapshot::ApiSnapshot;
 pub(super) struct Exchange {
     pub(super) api: Arc<ApiSnapshot>,
     pub(super) stage: String,
+    pub(super) deployment: String,
     pub(super) variables: Vec<(String, String)>,
     pub(super) found: Found,
     pub(super) request: ApiRequest,
@@ -36,6 +37,11 @@ pub(super) enum Authorized {
     Nobody,
     Iam,
     Lambda(Map<String, Value>),
+    /// Claims as text, and the scopes that the route asks for.
+    Jwt {
+        claims: Map<String, Value>,
+        scopes: Vec<String>,
+    },
 }
 
 impl Exchange {

@@ -1,11 +1,14 @@
-//! HTTP APIs, data plane: stage, CORS, route, authorization, function, answer.
+//! HTTP APIs, data plane: stage, CORS, route, throttling, authorization, function, answer.
 
 mod answer;
 mod authorize;
 mod call;
 mod cors;
+mod decisions;
 mod event;
 mod exchange;
+mod issuers;
+mod jwt;
 mod routes;
 mod snapshot;
 
@@ -21,13 +24,20 @@ use exchange::{Authorized, Exchange};
 use snapshot::Stage;
 pub(crate) use snapshot::{ApiSnapshot, Deployed, Doors};
 
+/// What a request is answered with.
+#[derive(Debug)]
+pub(crate) struct Cx<'a> {
+    pub(crate) lambda: &'a Lambda,
+    pub(crate) doors: &'a Doors,
+    pub(crate) now_ms: u64,
+}
+
 /// Answers a request to the HTTP API `api`.
 pub(crate) async fn handle(
-    lambda: &Lambda,
+    cx: &Cx<'_>,
     api: Arc<ApiSnapshot>,
     place: Place,
     front: FrontRequest,
-    now_ms: u64,
 ) -> ApiResponse {
     let Some((stage, path)) = locate(&api, &place) else {
         return message(StatusCode::NOT_FOUND, "Not Found");
@@ -44,6 +54,9 @@ pub(crate) async fn handle(
     let origin = front.request.header("origin").map(str::to_owned);
     let mut response = match deployed.routes.find(front.request.method.as_str(), path) {
         None => message(StatusCode::NOT_FOUND, "Not Found"),
+        Some(found) if !cx.doors.admits(&api, stage, &found.route.key, cx.now_ms) => {
+            message(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests")
+        }
         Some(found) => {
             let full_path = match stage.name.as_str() {
                 "$default" => path.to_owned(),
@@ -52,19 +65,20 @@ pub(crate) async fn handle(
             let source_ip = front.source_ip.to_string();
             let exchange = Exchange {
                 stage: stage.name.clone(),
+                deployment: stage.deployment.clone(),
                 variables: stage.variables.clone(),
                 found,
                 path: percent::decode(&full_path).into_owned(),
-                headers: Exchange::headers(&front.request, &source_ip, now_ms),
+                headers: Exchange::headers(&front.request, &source_ip, cx.now_ms),
                 request: front.request,
                 source_ip,
                 protocol: front.protocol,
                 caller: front.caller,
-                now_ms,
+                now_ms: cx.now_ms,
                 authorizer: Authorized::Nobody,
                 api: Arc::clone(&api),
             };
-            integrate(lambda, exchange).await
+            integrate(cx, exchange).await
         }
     };
     if let Some(cors) = &deployed.cors {
@@ -88,8 +102,8 @@ fn locate<'a>(api: &'a ApiSnapshot, place: &'a Place) -> Option<(&'a Stage, &'a 
     Some((api.stages.get("$default")?, path))
 }
 
-async fn integrate(lambda: &Lambda, mut exchange: Exchange) -> ApiResponse {
-    match authorize::check(lambda, &exchange).await {
+async fn integrate(cx: &Cx<'_>, mut exchange: Exchange) -> ApiResponse {
+    match authorize::check(cx, &exchange).await {
         Ok(authorized) => exchange.authorizer = authorized,
         Err(refusal) => return refusal,
     }
@@ -102,7 +116,7 @@ async fn integrate(lambda: &Lambda, mut exchange: Exchange) -> ApiResponse {
         timeout: integration.timeout,
     };
     let payload = Bytes::from(event::of(&exchange, integration.is_v2));
-    match call::function(lambda, &exchange, &function, payload).await {
+    match call::function(cx.lambda, &exchange, &function, payload).await {
         Ok(payload) => answer::of(&payload, integration.is_v2).unwrap_or_else(internal_error),
         Err(call::NoAnswer::Unavailable) => {
             message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")

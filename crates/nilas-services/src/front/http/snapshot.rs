@@ -7,25 +7,48 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::cors::Cors;
+use super::decisions::Decisions;
+use super::issuers::Issuers;
+use super::jwt::Trust;
 use super::routes::{Pattern, Routes};
 use crate::apigatewayv2::{ApiRecord, Definition, Members, flag, text, texts};
+use crate::front::throttle::{Buckets, Throttle};
 
-/// All APIs by id.
+/// What AWS grants an account: the limits of a stage that says one of the two.
+const ACCOUNT_RATE_PER_S: f64 = 10_000.0;
+const ACCOUNT_BURST: f64 = 5_000.0;
+
+/// All APIs by id, and what the data plane remembers between requests.
 #[derive(Debug, Default)]
-pub(crate) struct Doors(RwLock<HashMap<String, Arc<ApiSnapshot>>>);
+pub(crate) struct Doors {
+    apis: RwLock<HashMap<String, Arc<ApiSnapshot>>>,
+    buckets: Buckets,
+    pub(super) decisions: Decisions,
+    pub(super) issuers: Issuers,
+}
 
 impl Doors {
     pub(crate) fn get(&self, id: &str) -> Option<Arc<ApiSnapshot>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.apis.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 
     pub(crate) fn put(&self, api: ApiSnapshot) {
-        let mut apis = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut apis = self.apis.write().unwrap_or_else(PoisonError::into_inner);
         apis.insert(api.id.clone(), Arc::new(api));
     }
 
     pub(crate) fn remove(&self, id: &str) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.apis.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    /// Whether the rates of a stage let one more request to a route through.
+    pub(super) fn admits(&self, api: &ApiSnapshot, stage: &Stage, key: &str, now_ms: u64) -> bool {
+        let (limit, name) = match (stage.throttles.get(key), stage.throttle) {
+            (Some(limit), _) => (*limit, key),
+            (None, Some(limit)) => (limit, "*"),
+            (None, None) => return true,
+        };
+        self.buckets.take(format!("{}/{}/{name}", api.id, stage.name), limit, now_ms * 1_000)
     }
 }
 
@@ -42,7 +65,11 @@ pub(crate) struct ApiSnapshot {
 pub(super) struct Stage {
     pub(super) name: String,
     pub(super) variables: Vec<(String, String)>,
-    deployment: String,
+    pub(super) deployment: String,
+    /// Of all routes together that have no limit of their own.
+    throttle: Option<Throttle>,
+    /// By route key.
+    throttles: HashMap<String, Throttle>,
     pub(super) deployed: Arc<Deployed>,
 }
 
@@ -67,6 +94,15 @@ pub(super) enum Authorization {
     None,
     Iam,
     Lambda(Arc<Authorizer>),
+    Jwt { authorizer: Arc<TokenAuthorizer>, scopes: Vec<String> },
+}
+
+/// Asks for a JSON Web Token.
+#[derive(Debug)]
+pub(super) struct TokenAuthorizer {
+    pub(super) trust: Trust,
+    /// `$request.header.Authorization`
+    pub(super) source: String,
 }
 
 #[derive(Debug)]
@@ -87,6 +123,8 @@ pub(super) struct Authorizer {
     pub(super) is_simple: bool,
     /// `$request.header.Authorization`
     pub(super) sources: Vec<String>,
+    /// How long its answers are kept; 0 for not at all.
+    pub(super) ttl_s: u64,
 }
 
 impl ApiSnapshot {
@@ -100,7 +138,11 @@ impl ApiSnapshot {
             let variables = variables
                 .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())))
                 .collect();
-            Some((name.clone(), Stage { name: name.clone(), variables, deployment, deployed }))
+            let (throttle, throttles) = throttles(members);
+            let name = name.clone();
+            let stage =
+                Stage { name: name.clone(), variables, deployment, throttle, throttles, deployed };
+            Some((name, stage))
         };
         Self {
             id: record.id.clone(),
@@ -119,10 +161,10 @@ impl ApiSnapshot {
 
 impl Deployed {
     pub(crate) fn of(definition: &Definition) -> Self {
-        let authorizers: HashMap<&str, Arc<Authorizer>> = definition
+        let authorizers: HashMap<&str, Guard> = definition
             .authorizers
             .iter()
-            .map(|(id, members)| (id.as_str(), Arc::new(authorizer(id, members))))
+            .map(|(id, members)| (id.as_str(), Guard::of(id, members)))
             .collect();
         let mut routes = Routes::default();
         for members in definition.routes.values() {
@@ -130,7 +172,13 @@ impl Deployed {
             let authorizer = text(members, "authorizerId").and_then(|id| authorizers.get(id));
             let authorization = match (text(members, "authorizationType"), authorizer) {
                 (None | Some("NONE"), _) => Authorization::None,
-                (Some("CUSTOM"), Some(authorizer)) => Authorization::Lambda(Arc::clone(authorizer)),
+                (Some("CUSTOM"), Some(Guard::Lambda(authorizer))) => {
+                    Authorization::Lambda(Arc::clone(authorizer))
+                }
+                (Some("JWT"), Some(Guard::Jwt(authorizer))) => Authorization::Jwt {
+                    authorizer: Arc::clone(authorizer),
+                    scopes: texts(members, "authorizationScopes"),
+                },
                 // Anything else demands what nobody can show but a signer.
                 _ => Authorization::Iam,
             };
@@ -153,6 +201,42 @@ impl Deployed {
     }
 }
 
+/// An authorizer of either kind.
+enum Guard {
+    Lambda(Arc<Authorizer>),
+    Jwt(Arc<TokenAuthorizer>),
+}
+
+impl Guard {
+    fn of(id: &str, members: &Members) -> Self {
+        if text(members, "authorizerType") != Some("JWT") {
+            return Self::Lambda(Arc::new(authorizer(id, members)));
+        }
+        let none = Members::new();
+        let said = members.get("jwtConfiguration").and_then(Value::as_object).unwrap_or(&none);
+        let issuer = text(said, "issuer").unwrap_or_default().to_owned();
+        let trust = Trust { issuer, audience: texts(said, "audience") };
+        let source = texts(members, "identitySource").into_iter().next().unwrap_or_default();
+        Self::Jwt(Arc::new(TokenAuthorizer { trust, source }))
+    }
+}
+
+/// The limits of a stage and of its routes. What a route does not say is as the stage says.
+fn throttles(stage: &Members) -> (Option<Throttle>, HashMap<String, Throttle>) {
+    let limits = |said: &Value, or: Option<Throttle>| {
+        let rate_per_s = said.get("throttlingRateLimit").and_then(Value::as_f64);
+        let burst = said.get("throttlingBurstLimit").and_then(Value::as_f64);
+        rate_per_s.or(burst).map(|_| Throttle {
+            rate_per_s: rate_per_s.or(or.map(|or| or.rate_per_s)).unwrap_or(ACCOUNT_RATE_PER_S),
+            burst: burst.or(or.map(|or| or.burst)).unwrap_or(ACCOUNT_BURST),
+        })
+    };
+    let default = stage.get("defaultRouteSettings").and_then(|said| limits(said, None));
+    let routes = stage.get("routeSettings").and_then(Value::as_object).into_iter().flatten();
+    let routes = routes.filter_map(|(key, said)| Some((key.clone(), limits(said, default)?)));
+    (default, routes.collect())
+}
+
 fn of_integration(members: &Members) -> Integration {
     let timeout_ms = members.get("timeoutInMillis").and_then(Value::as_u64).unwrap_or(30_000);
     Integration {
@@ -171,6 +255,7 @@ fn authorizer(id: &str, members: &Members) -> Authorizer {
         is_v2: text(members, "authorizerPayloadFormatVersion") == Some("2.0"),
         is_simple: flag(members, "enableSimpleResponses"),
         sources: texts(members, "identitySource"),
+        ttl_s: members.get("authorizerResultTtlInSeconds").and_then(Value::as_u64).unwrap_or(0),
     }
 }
 

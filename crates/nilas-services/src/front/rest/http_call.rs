@@ -1,15 +1,10 @@
 //! HTTP and HTTP_PROXY integrations: calls of other servers, bounded in time and size.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use nilas_model::limits;
 use nilas_wire::{ApiResponse, percent};
 
@@ -19,25 +14,6 @@ use super::mapping::{self, Answered, Mapped};
 use super::refusal::Refusal;
 use super::snapshot::{Integration, Kind};
 use super::{Doors, proxy_answer};
-
-/// Calls of backends; made when the first one is.
-#[derive(Debug, Default)]
-pub(super) struct Backends(OnceLock<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>);
-
-impl Backends {
-    fn client(&self) -> &Client<HttpsConnector<HttpConnector>, Full<Bytes>> {
-        self.0.get_or_init(|| {
-            let connector = hyper_rustls::HttpsConnectorBuilder::new()
-                .with_webpki_roots()
-                .https_or_http()
-                .enable_http1()
-                .build();
-            Client::builder(TokioExecutor::new())
-                .pool_max_idle_per_host(limits::API_BACKEND_CONNECTIONS_IDLE_MAX)
-                .build(connector)
-        })
-    }
-}
 
 /// Calls the backend of `integration`.
 pub(super) async fn integrate(

@@ -8,10 +8,11 @@ use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
 
-use super::snapshot::{StageSnapshot, Throttle, throttle};
+use super::snapshot::{StageSnapshot, throttle};
 use crate::apigateway::{Members, flag, text, texts};
+use crate::front::throttle::{Buckets, Throttle};
 
-/// Buckets and counters kept; beyond it all start anew.
+/// Counters kept; beyond it all start anew.
 const METERS_MAX: usize = 100_000;
 const DAY_MS: u64 = 86_400_000;
 
@@ -107,14 +108,8 @@ impl Plan {
 /// What has been used of rates and quotas.
 #[derive(Debug, Default)]
 pub(super) struct Meters {
-    buckets: Mutex<HashMap<String, Bucket>>,
+    buckets: Buckets,
     counters: Mutex<HashMap<String, (u64, u64)>>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Bucket {
-    tokens: f64,
-    at_us: u64,
 }
 
 /// What a call was refused for.
@@ -180,19 +175,7 @@ impl Meters {
     }
 
     fn take(&self, name: String, limit: Throttle, now_us: u64) -> Result<(), Used> {
-        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= METERS_MAX {
-            buckets.clear();
-        }
-        let bucket = buckets.entry(name).or_insert(Bucket { tokens: limit.burst, at_us: now_us });
-        let passed_s = now_us.saturating_sub(bucket.at_us) as f64 / 1e6;
-        bucket.tokens = (bucket.tokens + passed_s * limit.rate_per_s).min(limit.burst);
-        bucket.at_us = now_us;
-        if bucket.tokens < 1.0 {
-            return Err(Used::Rate);
-        }
-        bucket.tokens -= 1.0;
-        Ok(())
+        if self.buckets.take(name, limit, now_us) { Ok(()) } else { Err(Used::Rate) }
     }
 }
 

@@ -25,6 +25,7 @@ use nilas_model::{Clock, limits};
 use nilas_wire::ApiResponse;
 use tokio::sync::Semaphore;
 
+use super::backends::Backends;
 use super::{Door, FrontRequest, Place, unknown_api};
 use crate::apigateway::{Members, text};
 use crate::lambda::Lambda;
@@ -47,7 +48,7 @@ pub(crate) struct Doors {
     domains: RwLock<HashMap<String, Vec<Mapping>>>,
     meters: Meters,
     decisions: authorize::Decisions,
-    backends: http_call::Backends,
+    backends: Backends,
     /// Calls of HTTP backends at once.
     backend_places: Semaphore,
 }
@@ -70,7 +71,7 @@ impl Doors {
             domains: RwLock::default(),
             meters: Meters::default(),
             decisions: authorize::Decisions::default(),
-            backends: http_call::Backends::default(),
+            backends: Backends::default(),
             backend_places: Semaphore::new(limits::API_BACKEND_CALLS_MAX),
         }
     }

@@ -12,6 +12,7 @@ use super::schema::Schema;
 use crate::apigateway::{
     ApiRecord, Definition, DeploymentRecord, Members, flag, pairs, text, texts, validates,
 };
+use crate::front::throttle::Throttle;
 
 /// One API with its stages.
 #[derive(Debug)]
@@ -34,13 +35,6 @@ pub(crate) struct StageSnapshot {
     /// By `pets/{id}/GET`, with `*` for any resource or method.
     pub(super) throttles: HashMap<String, Throttle>,
     pub(super) routes: Arc<Routes>,
-}
-
-/// So many requests a second, and so many at once.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Throttle {
-    pub(super) rate_per_s: f64,
-    pub(super) burst: f64,
 }
 
 /// One deployment, ready to be matched.

@@ -51,17 +51,13 @@ fn members(properties: &Properties, but: &[&str]) -> Map<String, Value> {
     own.map(|(name, value)| {
         let value = match (name.as_str(), value) {
             (
-                "CorsConfiguration"
-                | "DefaultRouteSettings"
-                | "AccessLogSettings"
-                | "JwtConfiguration"
-                | "TlsConfig",
+                "CorsConfiguration" | "AccessLogSettings" | "JwtConfiguration" | "TlsConfig",
                 Value::Object(inner),
             ) => lowered(inner).into(),
+            ("DefaultRouteSettings", Value::Object(inner)) => settings(inner),
             ("RouteSettings", Value::Object(routes)) => {
                 let lower = |(key, value): (&String, &Value)| {
-                    let value = value.as_object().map(lowered).unwrap_or_default();
-                    (key.clone(), Value::from(value))
+                    (key.clone(), value.as_object().map(settings).unwrap_or_default())
                 };
                 Value::Object(routes.iter().map(lower).collect())
             }
@@ -74,6 +70,17 @@ fn members(properties: &Properties, but: &[&str]) -> Map<String, Value> {
 
 fn lowered(members: &Map<String, Value>) -> Map<String, Value> {
     members.iter().map(|(name, value)| (lower_first(name), value.clone())).collect()
+}
+
+/// Settings of routes. Templates' parameters are text, and numbers and flags are meant.
+fn settings(members: &Map<String, Value>) -> Value {
+    let typed = |(name, value): (String, Value)| {
+        let parsed = value.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let parsed = parsed.filter(|parsed| parsed.is_number() || parsed.is_boolean());
+        let is_typed = name.starts_with("throttling") || name.ends_with("Enabled");
+        (name, parsed.filter(|_| is_typed).unwrap_or(value))
+    };
+    Value::Object(lowered(members).into_iter().map(typed).collect())
 }
 
 fn parts_path(properties: &Properties, part: &Part) -> Result<String, Failure> {
