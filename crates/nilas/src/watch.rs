@@ -5,15 +5,15 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use tokio::sync::mpsc;
 
 /// Directories that are watched at most; beyond it changes are missed, and that is said.
 const DIRECTORIES_MAX: usize = 8_192;
 /// Silence after a change before it counts: editors write a file in several steps.
-const SETTLED: Duration = Duration::from_millis(25);
+const SETTLED_NS: i64 = 25_000_000;
 /// Never the source of a deployment, and written by deployments and editors all the time.
 const IGNORED: [&str; 6] = [".git", ".nilas", ".serverless", ".aws-sam", "__pycache__", "target"];
 
@@ -41,14 +41,10 @@ impl Watcher {
         Ok(Self { changes, is_partial })
     }
 
-    /// Waits for a change, and until there has been none for a moment.
+    /// Waits for a change that has settled. May be dropped and called again: no change is lost.
     pub(crate) async fn changed(&mut self) -> io::Result<()> {
         let ended = || Err(io::ErrorKind::BrokenPipe.into());
-        self.changes.recv().await.unwrap_or_else(ended)?;
-        while let Ok(more) = tokio::time::timeout(SETTLED, self.changes.recv()).await {
-            more.unwrap_or_else(ended)?;
-        }
-        Ok(())
+        self.changes.recv().await.unwrap_or_else(ended)
     }
 }
 
@@ -63,7 +59,7 @@ struct Tree {
 impl Tree {
     fn tell(&mut self, tell: &mpsc::Sender<io::Result<()>>) {
         loop {
-            match self.read() {
+            match self.read_until_settled() {
                 // A change that is still to be taken stands for this one as well.
                 Ok(true) => match tell.try_send(Ok(())) {
                     Err(mpsc::error::TrySendError::Closed(_)) => return,
@@ -77,6 +73,16 @@ impl Tree {
                 }
             }
         }
+    }
+
+    /// Waits for events, and then until there have been none for a moment; answers whether any of them counts.
+    fn read_until_settled(&mut self) -> io::Result<bool> {
+        let mut counts = self.read()?;
+        let silence = Timespec { tv_sec: 0, tv_nsec: SETTLED_NS };
+        while poll(&mut [PollFd::new(&self.queue, PollFlags::IN)], Some(&silence))? > 0 {
+            counts |= self.read()?;
+        }
+        Ok(counts)
     }
 
     fn add(&mut self, dir: &Path) -> io::Result<()> {
@@ -155,7 +161,7 @@ mod tests {
         runtime.block_on(async {
             let dir = tempfile::tempdir().unwrap();
             let mut watcher = Watcher::of(dir.path()).unwrap();
-            let short = Duration::from_millis(100);
+            let short = std::time::Duration::from_millis(100);
             std::fs::write(dir.path().join("a.js"), "1").unwrap();
             watcher.changed().await.unwrap();
             std::fs::create_dir(dir.path().join("new")).unwrap();
