@@ -15,9 +15,7 @@ use crate::stack::{self, Deployment, Done, Stack, Storage};
 pub(crate) async fn run(cx: &Context, args: &DeployArgs) -> Result<ExitCode, Failure> {
     let began = Instant::now();
     let (project, client) = project::load(cx, &args.project).await?;
-    for warning in &project.warnings {
-        cx.output.note(&format!("{} {warning}", cx.output.yellow_note("warning:")))?;
-    }
+    warn(cx, &project)?;
     say(cx, &format!("Deploying {} to {}", project.stack, client.endpoint()))?;
     let storage = storage(cx, &client, &project).await?;
     let done = push(cx, &client, &storage, &project).await?;
@@ -143,6 +141,12 @@ pub(super) fn as_json(project: &Project, stack: &Stack) -> Value {
         "functions": functions,
         "outputs": outputs,
     })
+}
+
+/// What the project's file has that nobody reads, and the like.
+pub(super) fn warn(cx: &Context, project: &Project) -> Result<(), Failure> {
+    let label = cx.output.yellow_note("warning:");
+    project.warnings.iter().try_for_each(|warning| cx.output.note(&format!("{label} {warning}")))
 }
 
 /// A line about what goes on, for people only.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use nilas_model::{Clock, SystemClock};
 use serde_json::Value;
 
-use super::deploy::{push, show, storage};
+use super::deploy::{push, show, storage, warn};
 use super::logs::{self, Tail};
 use crate::cli::DevArgs;
 use crate::client::Client;
@@ -62,6 +62,7 @@ impl Session {
     async fn start(cx: &Context, args: &DevArgs) -> Result<Self, Failure> {
         let began = Instant::now();
         let (project, client) = project::load(cx, &args.project).await?;
+        warn(cx, &project)?;
         let mut session = Self { client, project, tails: Vec::new() };
         let from_ms = SystemClock::new().epoch_ms();
         let done = session.push(cx, began).await?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::deploy::{human_size, say, storage};
+use super::deploy::{human_size, say, storage, warn};
 use crate::cli::PackageArgs;
 use crate::commands::Context;
 use crate::failure::Failure;
@@ -18,6 +18,7 @@ struct Write {
 
 pub(crate) async fn run(cx: &Context, args: &PackageArgs) -> Result<ExitCode, Failure> {
     let (project, client) = project::load(cx, &args.project).await?;
+    warn(cx, &project)?;
     let storage = storage(cx, &client, &project).await?;
     let out = args.out.clone().unwrap_or_else(|| project.dir.join(".nilas"));
     let write = |name: &str, content: &[u8]| write(&out, name, content);
