@@ -126,19 +126,9 @@ impl Identity {
 }
 
 impl CredentialIssuer for Identity {
-    fn issue(
-        &self,
-        account: &AccountId,
-        role_arn: &str,
-        session: &str,
-        ttl_ms: u64,
-    ) -> SessionCredentials {
-        self.sessions.issue_at(
-            account,
-            role_arn,
-            session,
-            self.clock.epoch_ms().saturating_add(ttl_ms),
-        )
+    fn issue(&self, account: &AccountId, principal: &Principal, ttl_ms: u64) -> SessionCredentials {
+        let expires_epoch_ms = self.clock.epoch_ms().saturating_add(ttl_ms);
+        self.sessions.issue_at(account, principal, expires_epoch_ms)
     }
 }
 
@@ -208,7 +198,7 @@ mod tests {
     fn session_credentials_open_until_they_expire() {
         let (dir, identity) = identity();
         let account = AccountId::parse("000000000000").unwrap();
-        let issued = identity.sessions.issue_at(&account, ROLE, "f", NOW_MS + 60_000);
+        let issued = identity.sessions.issue_at(&account, &function(), NOW_MS + 60_000);
         // A restarted server has no memory of them, and needs none.
         let identity = Identity::load_or_create(dir.path()).unwrap();
         let find = |id: &str, token: &str, now_ms| {
@@ -219,15 +209,12 @@ mod tests {
         let (secret, principal) =
             find(&issued.access_key_id, &issued.session_token, NOW_MS).unwrap();
         assert_eq!(secret, issued.secret_access_key);
-        assert_eq!(
-            principal,
-            Principal::Role { role_arn: ROLE.to_owned(), session: "f".to_owned() }
-        );
+        assert_eq!(principal, function());
         assert!(matches!(
             find(&issued.access_key_id, &issued.session_token, NOW_MS + 60_000),
             Err(SigError::ExpiredToken { .. })
         ));
-        let other = identity.sessions.issue_at(&account, ROLE, "f", NOW_MS + 60_000);
+        let other = identity.sessions.issue_at(&account, &function(), NOW_MS + 60_000);
         assert!(matches!(
             find(&other.access_key_id, &issued.session_token, NOW_MS),
             Err(SigError::BadToken { .. })
@@ -248,6 +235,23 @@ mod tests {
         );
     }
 
+    fn function() -> Principal {
+        Principal::Role { role_arn: ROLE.to_owned(), session: "f".to_owned() }
+    }
+
+    #[test]
+    fn a_session_is_of_whom_it_was_issued_to() {
+        let (_dir, identity) = identity();
+        let account = AccountId::parse("000000000000").unwrap();
+        let assumed = Principal::AssumedRole { role_arn: ROLE.to_owned(), session: "f".to_owned() };
+        for principal in [Principal::Root, assumed, function()] {
+            let issued = identity.sessions.issue_at(&account, &principal, NOW_MS + 1);
+            let (id, token) = (issued.access_key_id, issued.session_token);
+            let known = identity.find(&id, Some(&token), Origin::Network, false, NOW_MS).unwrap();
+            assert_eq!(known.principal, principal);
+        }
+    }
+
     fn tampered(token: &str, at: usize) -> String {
         let mut bytes = token.as_bytes().to_vec();
         bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
@@ -258,7 +262,7 @@ mod tests {
     fn another_server_does_not_open_our_sessions() {
         let ((_a, ours), (_b, theirs)) = (identity(), identity());
         let account = AccountId::parse("000000000000").unwrap();
-        let issued = theirs.sessions.issue_at(&account, ROLE, "f", NOW_MS + 60_000);
+        let issued = theirs.sessions.issue_at(&account, &function(), NOW_MS + 60_000);
         let found = ours.find(
             &issued.access_key_id,
             Some(&issued.session_token),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use nilas_model::{
-    Clock, CredentialIssuer, FunctionId, FunctionKey, Outcome, VersionSnapshot, limits,
+    Clock, CredentialIssuer, FunctionId, FunctionKey, Outcome, Principal, VersionSnapshot, limits,
 };
 use nilas_sandbox::Sandbox;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -285,9 +285,12 @@ impl Inner {
             + self.config.idle_ms_max
             + u64::from(limits::TIMEOUT_S_MAX) * 1_000;
         let credentials = Arc::clone(&self.credentials);
-        let (account, role_arn) = (snapshot.account.clone(), snapshot.role_arn.clone());
-        let session = snapshot.name.as_str().to_owned();
-        Arc::new(move || credentials.issue(&account, &role_arn, &session, ttl_ms))
+        let account = snapshot.account.clone();
+        let principal = Principal::Role {
+            role_arn: snapshot.role_arn.clone(),
+            session: snapshot.name.as_str().to_owned(),
+        };
+        Arc::new(move || credentials.issue(&account, &principal, ttl_ms))
     }
 
     /// Returns once the engine shuts down.

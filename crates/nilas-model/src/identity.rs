@@ -21,6 +21,8 @@ pub enum Principal {
     Role { role_arn: String, session: String },
     /// Nobody that is known: the request has no signature. Only S3 hears such requests, for what is public.
     Anonymous,
+    /// A role that the account's root assumed by AssumeRole: it may do what root may.
+    AssumedRole { role_arn: String, session: String },
 }
 
 /// Where the connection came from.
@@ -34,7 +36,7 @@ pub enum Origin {
     Environment,
 }
 
-/// Short-lived credentials of an execution role.
+/// Short-lived credentials of a role, or of the account's root.
 #[derive(Clone)]
 pub struct SessionCredentials {
     pub access_key_id: String,
@@ -51,14 +53,8 @@ impl std::fmt::Debug for SessionCredentials {
     }
 }
 
-/// Makes credentials for environments; the edge verifies them.
+/// Makes credentials for environments and for whoever asks STS; the edge verifies them.
 pub trait CredentialIssuer: Send + Sync + std::fmt::Debug {
-    /// Credentials of `role_arn` in `account`, for the session called `session`, good for `ttl_ms` milliseconds.
-    fn issue(
-        &self,
-        account: &AccountId,
-        role_arn: &str,
-        session: &str,
-        ttl_ms: u64,
-    ) -> SessionCredentials;
+    /// Credentials with which `principal` of `account` signs, good for `ttl_ms` milliseconds.
+    fn issue(&self, account: &AccountId, principal: &Principal, ttl_ms: u64) -> SessionCredentials;
 }

@@ -254,3 +254,13 @@ const _: () = assert!(SYNC_PAYLOAD_BYTES_MAX < BUFFERED_ONE_ENVIRONMENT_BODY_BYT
 const _: () =
     assert!(BUFFERED_ONE_ENVIRONMENT_BODY_BYTES_MAX < BUFFERED_ENVIRONMENT_BODY_BYTES_MAX);
 const _: () = assert!(ENVIRONMENT_CONNECTIONS_MAX < ALL_ENVIRONMENTS_CONNECTIONS_MAX);
+
+/// Parameters of one account and region; their versions, of which the oldest go; labels of a version. As AWS's.
+pub const SSM_PARAMETERS_MAX: usize = 10_000;
+pub const SSM_VERSIONS_MAX: usize = 100;
+pub const SSM_LABELS_MAX: usize = 10;
+/// Tags of a parameter, a secret or a key. AWS's own limit.
+pub const RESOURCE_TAGS_MAX: usize = 50;
+/// Repositories of one account and region, and bytes of a policy of one.
+pub const ECR_REPOSITORIES_MAX: usize = 10_000;
+pub const ECR_TEXT_BYTES_MAX: usize = 30_720;

@@ -18,7 +18,12 @@ const LOGS_ALLOWED: [&str; 3] = ["CreateLogGroup", "CreateLogStream", "PutLogEve
 /// The fault for what `auth` may not do; none if it may, or if there is no such operation.
 pub(crate) fn refuse(service: Service, auth: &AuthContext, request: &ApiRequest) -> Option<Fault> {
     match (&auth.principal, service) {
-        (Principal::Root, _) | (Principal::Role { .. }, Service::Sts) => None,
+        (Principal::Root | Principal::AssumedRole { .. }, _) => None,
+        (Principal::Role { .. }, Service::Sts) => {
+            let (operation, resource) = sts::asked(request)?;
+            let fault = denied(auth, 403, "sts", &operation, &resource);
+            Some(Fault { code: "AccessDenied".into(), shape: FaultShape::Plain, ..fault })
+        }
         (Principal::Role { .. }, Service::Lambda) => {
             let operation = Operation::of(request)?;
             let allowed = matches!(operation, Operation::Invoke { .. });

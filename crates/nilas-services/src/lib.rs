@@ -12,13 +12,18 @@ mod aside;
 mod blob_use;
 mod calls;
 mod cloudformation;
+mod ecr;
+mod events;
 pub mod front;
 mod iam;
+mod json_api;
 pub mod lambda;
 mod logs;
 mod s3;
+mod seal;
 mod services;
 mod shelf;
+mod ssm;
 mod sts;
 mod vtl;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use nilas_engine::Engine;
-use nilas_model::{AuthContext, Clock};
+use nilas_model::{AuthContext, Clock, CredentialIssuer};
 use nilas_store::{Logs, Store, StoreError};
 use nilas_wire::{ApiRequest, ApiResponse, Fault, Protocol, Service, encode_fault};
 
@@ -13,11 +13,15 @@ use crate::apigatewayv2::{self, HttpApis};
 use crate::blob_use::{BlobOwner, BlobUse};
 use crate::calls::Calls;
 use crate::cloudformation::CloudFormation;
+use crate::ecr::Ecr;
 use crate::front::{self, FrontRequest};
 use crate::iam::Iam;
 use crate::lambda::{Lambda, LambdaConfig, LambdaStartError, RuntimeCatalog, SigningKey};
 use crate::s3::S3Door;
-use crate::{access, logs, sts};
+use crate::seal::Seal;
+use crate::ssm::Ssm;
+use crate::sts::Sts;
+use crate::{access, events, logs};
 
 #[derive(Debug, Clone)]
 pub struct ServicesConfig {
@@ -40,6 +44,8 @@ pub enum ServicesStartError {
     ApiGateway { source: StoreError },
     #[error("CloudFormation cannot load its stacks")]
     CloudFormation { source: StoreError },
+    #[error("the key that seals secrets cannot be read")]
+    Seal { source: StoreError },
 }
 
 /// All services of one server.
@@ -55,6 +61,9 @@ pub(crate) struct Inner {
     http_apis: HttpApis,
     logs: Logs,
     iam: Iam,
+    sts: Sts,
+    ssm: Ssm,
+    ecr: Ecr,
     clock: Arc<dyn Clock>,
     roles_administer: bool,
 }
@@ -66,6 +75,7 @@ impl Services {
         store: Store,
         engine: Engine,
         runtimes: RuntimeCatalog,
+        credentials: Arc<dyn CredentialIssuer>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ServicesStartError> {
         let roles_administer = config.roles_administer;
@@ -102,6 +112,11 @@ impl Services {
         let cloudformation =
             stacks.await.map_err(|source| ServicesStartError::CloudFormation { source })?;
         let iam = Iam::new(store.records(), Arc::clone(&clock));
+        let seal = Seal::load(&store.records()).await;
+        let seal = Arc::new(seal.map_err(|source| ServicesStartError::Seal { source })?);
+        let ssm = Ssm::new(store.records(), seal, Arc::clone(&clock));
+        let ecr = Ecr::new(store.records(), Arc::clone(&clock));
+        let sts = Sts::new(calls.clone(), credentials);
         let inner = Arc::new(Inner {
             lambda,
             cloudformation,
@@ -110,6 +125,9 @@ impl Services {
             http_apis,
             logs,
             iam,
+            sts,
+            ssm,
+            ecr,
             clock,
             roles_administer,
         });
@@ -184,10 +202,13 @@ impl Inner {
                 Box::pin(self.cloudformation.handle(auth, &request)).await
             }
             (None, Service::Iam) => Box::pin(self.iam.handle(auth, &request)).await,
-            (None, Service::Sts) => sts::handle(auth, &request),
             (None, Service::ApiGateway) => {
                 Box::pin(apigatewayv2::handle(&self.http_apis, auth, &request)).await
             }
+            (None, Service::Ssm) => Box::pin(self.ssm.handle(auth, &request)).await,
+            (None, Service::Ecr) => Box::pin(self.ecr.handle(auth, &request)).await,
+            (None, Service::Events) => events::handle(auth, &request),
+            (None, Service::Sts) => Box::pin(self.sts.handle(auth, &request)).await,
             (None, Service::S3) => Box::pin(self.s3.handle(&self.lambda, auth, &request)).await,
             (None, service) => {
                 encode_fault(service.protocol(), &absent(service), &request.request_id)

@@ -32,6 +32,23 @@ struct Claims<'a> {
     role_arn: Cow<'a, str>,
     #[serde(rename = "s")]
     session: Cow<'a, str>,
+    #[serde(rename = "g", default)]
+    grant: Grant,
+}
+
+/// Whose session it is.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+enum Grant {
+    /// An environment's, of its function's role.
+    #[default]
+    #[serde(rename = "f")]
+    Function,
+    /// A role's, that root assumed.
+    #[serde(rename = "a")]
+    Assumed,
+    /// The account's root itself, which has no role.
+    #[serde(rename = "r")]
+    Root,
 }
 
 pub(super) struct Sessions {
@@ -52,18 +69,26 @@ impl Sessions {
     pub(super) fn issue_at(
         &self,
         account: &AccountId,
-        role_arn: &str,
-        session: &str,
+        principal: &Principal,
         expires_epoch_ms: u64,
     ) -> SessionCredentials {
         let access_key_id =
             random_key_id(PREFIX).expect("the kernel gave random numbers at the start, too");
+        let (grant, role_arn, session) = match principal {
+            Principal::Root => (Grant::Root, "", ""),
+            Principal::Anonymous => unreachable!("credentials are somebody's"),
+            Principal::Role { role_arn, session } => (Grant::Function, &**role_arn, &**session),
+            Principal::AssumedRole { role_arn, session } => {
+                (Grant::Assumed, &**role_arn, &**session)
+            }
+        };
         let claims = Claims {
             access_key_id: Cow::Borrowed(&access_key_id),
             expires_epoch_ms,
             account: Cow::Borrowed(account.as_str()),
             role_arn: Cow::Borrowed(role_arn),
             session: Cow::Borrowed(session),
+            grant,
         };
         let mut token = serde_json::to_vec(&claims).expect("strings and numbers are JSON");
         let mac = self.mac(b"token", &token);
@@ -97,9 +122,11 @@ impl Sessions {
         if now_ms >= claims.expires_epoch_ms {
             return Err(SigError::ExpiredToken { token: token.to_owned() });
         }
-        let principal = Principal::Role {
-            role_arn: claims.role_arn.into_owned(),
-            session: claims.session.into_owned(),
+        let (role_arn, session) = (claims.role_arn.into_owned(), claims.session.into_owned());
+        let principal = match claims.grant {
+            Grant::Function => Principal::Role { role_arn, session },
+            Grant::Assumed => Principal::AssumedRole { role_arn, session },
+            Grant::Root => Principal::Root,
         };
         Ok(Known {
             secret: Cow::Owned(self.secret_of(access_key_id)),

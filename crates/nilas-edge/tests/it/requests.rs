@@ -3,7 +3,7 @@
 use expect_test::{Expect, expect};
 use http::Method;
 use nilas_edge::EdgeConfig;
-use nilas_model::{AccountId, CredentialIssuer as _, Origin};
+use nilas_model::{AccountId, CredentialIssuer as _, Origin, Principal};
 use nilas_wire::sigv4::{ClientKey, Signer};
 
 use crate::server::{Request, Server, status_and_body};
@@ -51,8 +51,9 @@ async fn the_root_key_and_session_credentials_open_any_entrance() {
         request.key = (root.access_key_id, root.secret_access_key, None);
         assert!(server.call(request).await.contains("Lambda Root"));
         let account = AccountId::parse("000000000000").unwrap();
-        let issued =
-            server.identity.issue(&account, "arn:aws:iam::000000000000:role/r", "f", 60_000);
+        let role_arn = "arn:aws:iam::000000000000:role/r".to_owned();
+        let principal = Principal::Role { role_arn, session: "f".to_owned() };
+        let issued = server.identity.issue(&account, &principal, 60_000);
         let mut request = Request::lambda(INVOKE);
         request.key = (issued.access_key_id, issued.secret_access_key, Some(issued.session_token));
         assert!(

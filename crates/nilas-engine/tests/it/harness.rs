@@ -9,7 +9,8 @@ use bytes::Bytes;
 use nilas_engine::{Engine, EngineConfig, Invocation, InvokeError, LogEvent, LogSink};
 use nilas_model::{
     AccountId, CredentialIssuer, FunctionName, Interpreter, LogFormat, LoggingConfig, Outcome,
-    Region, RequestId, RuntimeKind, SessionCredentials, SystemClock, Version, VersionSnapshot,
+    Principal, Region, RequestId, RuntimeKind, SessionCredentials, SystemClock, Version,
+    VersionSnapshot,
 };
 use nilas_sandbox::fake::{FakeProcess, FakeSandbox};
 use tempfile::TempDir;
@@ -35,13 +36,10 @@ impl LogSink for MemoryLogs {
 struct FixedIssuer;
 
 impl CredentialIssuer for FixedIssuer {
-    fn issue(
-        &self,
-        _: &AccountId,
-        role_arn: &str,
-        session: &str,
-        ttl_ms: u64,
-    ) -> SessionCredentials {
+    fn issue(&self, _: &AccountId, principal: &Principal, ttl_ms: u64) -> SessionCredentials {
+        let Principal::Role { role_arn, session } = principal else {
+            unreachable!("environments have roles")
+        };
         SessionCredentials {
             access_key_id: "ASIAEXAMPLE".to_owned(),
             secret_access_key: "secret".to_owned(),

@@ -100,7 +100,7 @@ impl HandlerErrorCode {
         // Lambda has one code for both kinds of conflict.
         let exists =
             code == "ResourceConflictException" && refusal.message.contains("already exist");
-        if exists || has(&["AlreadyExist", "BucketAlready"]) {
+        if exists || has(&["AlreadyExist", "BucketAlready", "ResourceExists"]) {
             Self::AlreadyExists
         } else if has(&["NotFound", "NoSuch", "DoesNotExist", "NonExistent"]) {
             Self::NotFound

@@ -183,7 +183,8 @@ async fn open(dir: &Path, sandbox: &FakeSandbox) -> (Services, Engine) {
         roles_administer: false,
     };
     let engine = engine(dir, sandbox, clock.clone());
-    let services = Services::new(config, store, engine.clone(), runtimes, clock).await;
+    let services =
+        Services::new(config, store, engine.clone(), runtimes, Arc::new(Nothing), clock).await;
     (services.unwrap(), engine)
 }
 
@@ -202,7 +203,7 @@ impl LogSink for Nothing {
 }
 
 impl CredentialIssuer for Nothing {
-    fn issue(&self, _: &AccountId, _: &str, _: &str, expires_epoch_ms: u64) -> SessionCredentials {
+    fn issue(&self, _: &AccountId, _: &Principal, expires_epoch_ms: u64) -> SessionCredentials {
         SessionCredentials {
             access_key_id: String::new(),
             secret_access_key: String::new(),

@@ -108,6 +108,7 @@ async fn run(
         store.clone(),
         engine.clone(),
         runtimes.clone(),
+        identity.clone(),
         Arc::clone(&clock),
     )
     .await

@@ -204,7 +204,11 @@ pub(super) fn auth_of(stack: &Stack, caller: &Caller) -> AuthContext {
     let principal = match &caller.role {
         None => Principal::Root,
         Some((role_arn, session)) => {
-            Principal::Role { role_arn: role_arn.clone(), session: session.clone() }
+            let (role_arn, session) = (role_arn.clone(), session.clone());
+            match caller.is_roots {
+                true => Principal::AssumedRole { role_arn, session },
+                false => Principal::Role { role_arn, session },
+            }
         }
     };
     AuthContext {

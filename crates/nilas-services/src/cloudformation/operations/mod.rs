@@ -13,7 +13,7 @@ mod update;
 
 use std::sync::Arc;
 
-use nilas_model::AuthContext;
+use nilas_model::{AuthContext, Principal};
 use nilas_wire::query::{Form, answer, answer_empty};
 use nilas_wire::xml::Xml;
 use nilas_wire::{ApiRequest, ApiResponse, Fault};
@@ -190,15 +190,19 @@ impl Cx<'_> {
     }
 
     fn caller(&self) -> Caller {
-        let role = match &self.auth.principal {
+        let (role, is_roots) = match &self.auth.principal {
             // Nobody without a signature comes as far as this.
-            nilas_model::Principal::Root | nilas_model::Principal::Anonymous => None,
-            nilas_model::Principal::Role { role_arn, session } => {
-                Some((role_arn.clone(), session.clone()))
+            Principal::Root | Principal::Anonymous => (None, false),
+            Principal::Role { role_arn, session } => {
+                (Some((role_arn.clone(), session.clone())), false)
+            }
+            Principal::AssumedRole { role_arn, session } => {
+                (Some((role_arn.clone(), session.clone())), true)
             }
         };
         Caller {
             role,
+            is_roots,
             access_key_id: self.auth.access_key_id.clone(),
             base_url: self.request.base_url(),
             local: self.request.local,

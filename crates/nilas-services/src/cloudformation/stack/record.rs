@@ -135,6 +135,9 @@ pub(crate) enum OnFailure {
 pub(crate) struct Caller {
     /// None is the account's root.
     pub(crate) role: Option<(String, String)>,
+    /// Whether it was root who assumed the role, not a function's environment.
+    #[serde(default)]
+    pub(crate) is_roots: bool,
     pub(crate) access_key_id: String,
     pub(crate) base_url: String,
     pub(crate) local: SocketAddr,

@@ -4,10 +4,12 @@ mod apigateway;
 mod apigatewayv2;
 mod cdk;
 mod cloudformation;
+mod ecr;
 mod iam;
 mod lambda;
 mod logs;
 mod s3;
+mod ssm;
 
 use super::resource::ResourceType;
 
@@ -38,6 +40,7 @@ const TYPES: &[&ResourceType] = &[
     &cloudformation::custom_resource::TYPE,
     &cloudformation::stack::TYPE,
     &cloudformation::wait_condition_handle::TYPE,
+    &ecr::repository::TYPE,
     &iam::managed_policy::TYPE,
     &iam::policy::TYPE,
     &iam::role::TYPE,
@@ -52,6 +55,7 @@ const TYPES: &[&ResourceType] = &[
     &logs::log_group::TYPE,
     &s3::bucket::TYPE,
     &s3::bucket_policy::TYPE,
+    &ssm::parameter::TYPE,
 ];
 
 /// The type called `name`.

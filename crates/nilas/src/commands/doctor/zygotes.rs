@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use nilas_engine::{Engine, EngineConfig, Invocation, LogEvent, LogSink};
 use nilas_model::{
-    AccountId, Clock, CredentialIssuer, FunctionName, LoggingConfig, Region, RequestId,
+    AccountId, Clock, CredentialIssuer, FunctionName, LoggingConfig, Principal, Region, RequestId,
     RuntimeKind, SessionCredentials, SystemClock, Version, VersionSnapshot,
 };
 use nilas_sandbox::{Finding, LinuxSandbox, Outbound, SandboxConfig};
@@ -39,8 +39,7 @@ impl CredentialIssuer for Nowhere {
     fn issue(
         &self,
         _account: &AccountId,
-        _role_arn: &str,
-        _session: &str,
+        _principal: &Principal,
         _ttl_ms: u64,
     ) -> SessionCredentials {
         SessionCredentials {
