@@ -42,7 +42,7 @@ pub(super) async fn create(cx: &Cx<'_>) -> Result<Answer, Fault> {
         stages.push(Value::from(stage));
     }
     plan.insert("apiStages".to_owned(), stages.into());
-    check(&plan)?;
+    check(&mut plan)?;
     let _writing = cx.apis.write().await;
     if cx.apis.plans.list(cx.auth).len() >= limits::USAGE_PLANS_MAX {
         return Err(limit("Usage Plans limit exceeded"));
@@ -66,8 +66,9 @@ fn check_stage(cx: &Cx<'_>, stage: &Members) -> Result<(), Fault> {
     if known { Ok(()) } else { Err(not_found(format!("Invalid stage: {name} for API: {api}"))) }
 }
 
-fn check(plan: &Members) -> Result<(), Fault> {
-    let Some(quota) = plan.get("quota") else { return Ok(()) };
+/// Checks the quota, which begins without delay if nothing else is said.
+fn check(plan: &mut Members) -> Result<(), Fault> {
+    let Some(quota) = plan.get_mut("quota") else { return Ok(()) };
     let limit = quota.get("limit").and_then(Value::as_i64).unwrap_or(0);
     let offset = quota.get("offset").and_then(Value::as_i64).unwrap_or(0);
     let longest = match quota.get("period").and_then(Value::as_str) {
@@ -81,6 +82,9 @@ fn check(plan: &Members) -> Result<(), Fault> {
     }
     if !(0..=longest).contains(&offset) {
         return Err(bad("Usage Plan quota must have a valid offset"));
+    }
+    if let Some(quota) = quota.as_object_mut() {
+        quota.insert("offset".to_owned(), offset.into());
     }
     Ok(())
 }
@@ -107,7 +111,7 @@ pub(super) async fn update(cx: &Cx<'_>, id: &str) -> Result<Answer, Fault> {
             shape::apply(tables::USAGE_PLAN, &mut plan, patch)?;
         }
     }
-    check(&plan)?;
+    check(&mut plan)?;
     cx.apis.plans.put(cx.auth, id, plan.clone()).await?;
     cx.apis.refresh_keys();
     Ok(Answer::ok(shown(plan)))

@@ -43,6 +43,6 @@ async fn update(cx: &Cx, change: Change<'_>) -> Result<Resource, Failure> {
     let id = &change.resource.physical_id;
     let changed = operations(change, &["CustomerId", "Description", "Enabled"]);
     patch(cx, &format!("/apikeys/{id}"), changed).await?;
-    retag(cx, &format!("apikeys/{id}"), change).await?;
+    retag(cx, &format!("apikeys/{id}"), change.new).await?;
     Ok(change.resource.clone())
 }

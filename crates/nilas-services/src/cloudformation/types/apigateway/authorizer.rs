@@ -1,10 +1,12 @@
 //! `AWS::ApiGateway::Authorizer`
 
-use super::{body, delete, list, member, operations, patch, post};
+use super::{body, delete, list, lower, member, operation, operations, patch, post};
 use crate::cloudformation::failure::Failure;
 use crate::cloudformation::properties::Properties;
 use crate::cloudformation::resource::{Change, Cx, Property, Resource, ResourceType, Shape};
 
+const TTL: &str = "AuthorizerResultTtlInSeconds";
+const TTL_S_BY_DEFAULT: u32 = 300;
 const MEMBERS: [&str; 9] = [
     "AuthType",
     "AuthorizerCredentials",
@@ -63,6 +65,13 @@ async fn create(cx: &Cx, properties: &Properties) -> Result<Resource, Failure> {
 
 async fn update(cx: &Cx, change: Change<'_>) -> Result<Resource, Failure> {
     let target = format!("{}/{}", target(change.new)?, change.resource.physical_id);
-    patch(cx, &target, operations(change, &MEMBERS)).await?;
+    let mut changed = operations(change, &MEMBERS);
+    // It cannot be without.
+    if change.old.get(TTL).is_some() && change.new.get(TTL).is_none() {
+        let path = format!("/{}", lower(TTL));
+        changed.retain(|operation| operation["path"] != path.as_str());
+        changed.push(operation(&path, Some(&TTL_S_BY_DEFAULT.into())));
+    }
+    patch(cx, &target, changed).await?;
     Ok(change.resource.clone())
 }

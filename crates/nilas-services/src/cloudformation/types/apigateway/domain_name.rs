@@ -76,6 +76,6 @@ async fn create(cx: &Cx, properties: &Properties) -> Result<Resource, Failure> {
 async fn update(cx: &Cx, change: Change<'_>) -> Result<Resource, Failure> {
     let name = &change.resource.physical_id;
     patch(cx, &format!("/domainnames/{name}"), operations(change, &MEMBERS)).await?;
-    retag(cx, &format!("domainnames/{name}"), change).await?;
+    retag(cx, &format!("domainnames/{name}"), change.new).await?;
     Ok(change.resource.clone())
 }

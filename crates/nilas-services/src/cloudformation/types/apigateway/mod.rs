@@ -150,22 +150,26 @@ async fn ours(cx: &Cx, target: &str) -> Result<Option<Value>, Failure> {
     Ok(list(cx, target).await?.into_iter().find(is_ours))
 }
 
-/// Sets the tags of `arn` to those of `new`.
-async fn retag(cx: &Cx, resource: &str, change: Change<'_>) -> Result<(), Failure> {
-    let (old, new) = (cx.own_tags(change.old), cx.own_tags(change.new));
+/// The tags of `resource` become those of the stack and the template. The stack's may have changed, too: what there was
+/// is asked for.
+async fn retag(cx: &Cx, resource: &str, properties: &Properties) -> Result<(), Failure> {
     let region = cx.auth.region.as_str();
     let arn = format!("arn:aws:apigateway:{region}::/{resource}");
     let target = format!("/tags/{}", percent::encode(&arn));
-    let gone: Vec<String> = old
-        .iter()
-        .filter(|(key, _)| !new.iter().any(|(kept, _)| kept == key))
-        .map(|(key, _)| format!("tagKeys={}", percent::encode(key)))
+    let had = get(cx, &target).await?;
+    let had = had["tags"].as_object().cloned().unwrap_or_default();
+    let wanted = cx.tags(properties);
+    let is_wanted = |key: &String| wanted.iter().any(|(wanted, _)| wanted == key);
+    let gone: Vec<String> = had
+        .keys()
+        .filter(|key| !is_wanted(key))
+        .map(|key| format!("tagKeys={}", percent::encode(key)))
         .collect();
     if !gone.is_empty() {
         delete(cx, &format!("{target}?{}", gone.join("&"))).await?;
     }
-    if !new.is_empty() && new != old {
-        put(cx, &target, json!({ "tags": tags(cx, change.new) })).await?;
+    if wanted.iter().any(|(key, value)| had.get(key).and_then(Value::as_str) != Some(value)) {
+        put(cx, &target, json!({ "tags": tags(cx, properties) })).await?;
     }
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! `AWS::ApiGateway::RequestValidator`
 
-use super::{body, delete, list, member, operations, patch, post};
+use serde_json::Value;
+
+use super::{body, delete, list, lower, member, operation, patch, post};
 use crate::cloudformation::failure::Failure;
 use crate::cloudformation::properties::Properties;
 use crate::cloudformation::resource::{Change, Cx, Property, Resource, ResourceType};
@@ -50,6 +52,15 @@ async fn create(cx: &Cx, properties: &Properties) -> Result<Resource, Failure> {
 
 async fn update(cx: &Cx, change: Change<'_>) -> Result<Resource, Failure> {
     let target = format!("{}/{}", target(change.new)?, change.resource.physical_id);
-    patch(cx, &target, operations(change, &CHECKS)).await?;
+    let changed = CHECKS.iter().filter(|check| change.new.differs(change.old, check));
+    let changed = changed
+        .map(|check| operation(&format!("/{}", lower(check)), Some(&is_on(change.new, check))))
+        .collect();
+    patch(cx, &target, changed).await?;
     Ok(change.resource.clone())
+}
+
+/// A check that the template does not mention is off; the API cannot remove it.
+fn is_on(properties: &Properties, check: &str) -> Value {
+    properties.get(check).cloned().unwrap_or_else(|| false.into())
 }

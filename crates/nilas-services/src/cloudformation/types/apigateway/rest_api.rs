@@ -132,7 +132,7 @@ async fn update(cx: &Cx, change: Change<'_>) -> Result<Resource, Failure> {
         (!gone).then(|| operation(&format!("/{member}"), new.as_ref()))
     });
     patch(cx, &target, changed.collect()).await?;
-    retag(cx, &format!("restapis/{id}"), change).await?;
+    retag(cx, &format!("restapis/{id}"), change.new).await?;
     Ok(change.resource.clone())
 }
 

@@ -132,7 +132,7 @@ async fn update(cx: &Cx, change: Change<'_>) -> Result<Resource, Failure> {
     }
     changed.extend(settings(change.new.members()));
     patch(cx, &target, changed).await?;
-    retag(cx, &format!("restapis/{}/stages/{name}", change.new.required("RestApiId")?), change)
+    retag(cx, &format!("restapis/{}/stages/{name}", change.new.required("RestApiId")?), change.new)
         .await?;
     Ok(change.resource.clone())
 }

@@ -102,7 +102,7 @@ async fn update(cx: &Cx, change: Change<'_>) -> Result<Resource, Failure> {
         }
     }
     patch(cx, &target, changed).await?;
-    retag(cx, &format!("usageplans/{id}"), change).await?;
+    retag(cx, &format!("usageplans/{id}"), change.new).await?;
     Ok(change.resource.clone())
 }
 

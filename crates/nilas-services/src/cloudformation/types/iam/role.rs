@@ -85,7 +85,7 @@ async fn update(cx: &Cx, change: Change<'_>) -> Result<Resource, Failure> {
         _ => {}
     }
     put_policies(cx, name, old, new).await?;
-    tag(cx, name, &cx.own_tags(old), &cx.own_tags(new)).await?;
+    tag(cx, name, &cx.own_tags(new)).await?;
     Ok(resource.clone())
 }
 
@@ -123,24 +123,21 @@ fn policy_name(policy: &Value) -> &str {
     policy.get("PolicyName").and_then(Value::as_str).unwrap_or_default()
 }
 
-async fn tag(
-    cx: &Cx,
-    role: &str,
-    old: &[(String, String)],
-    new: &[(String, String)],
-) -> Result<(), Failure> {
-    let unneeded = old.iter().filter(|(key, _)| new.iter().all(|(known, _)| known != key));
+/// The role's tags become those of the stack and the template. The stack's may have changed, too: what there was is
+/// asked for.
+async fn tag(cx: &Cx, role: &str, wanted: &[(String, String)]) -> Result<(), Failure> {
+    let answer = call(cx, "ListRoleTags", &[("RoleName", role)]).await?;
+    let had = listed(&answer, "Tags", Some("Key"));
+    let unneeded = had.iter().filter(|key| wanted.iter().all(|(known, _)| known != *key));
     let mut members = vec![("RoleName".to_owned(), role.to_owned())];
     members.extend(
-        unneeded
-            .enumerate()
-            .map(|(at, (key, _))| (format!("TagKeys.member.{}", at + 1), key.clone())),
+        unneeded.enumerate().map(|(at, key)| (format!("TagKeys.member.{}", at + 1), key.clone())),
     );
     if members.len() > 1 {
         cx.calls.query(Service::Iam, &cx.auth, "UntagRole", &members).await?;
     }
-    if old != new && !new.is_empty() {
-        let mut members = tag_members(new);
+    if !wanted.is_empty() {
+        let mut members = tag_members(wanted);
         members.push(("RoleName".to_owned(), role.to_owned()));
         cx.calls.query(Service::Iam, &cx.auth, "TagRole", &members).await?;
     }
