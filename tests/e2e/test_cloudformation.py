@@ -160,11 +160,38 @@ def test_change_sets(cfn, logs, name):
     ("Resources: {A: {Type: 'AWS::EC2::Instance'}}", "Template format error: Unrecognized resource types: [AWS::EC2::Instance]"),
     ("Resources: {A: {Type: 'AWS::Logs::LogGroup', Properties: {LogGroupName: !Ref X}}}", "Template format error: Unresolved resource dependencies [X] in the Resources block of the template"),
     ("{", "Template format error: JSON not well-formed. (line 1, column 1)"),
+    ("A: [\n", "Template format error: YAML not well-formed. (line 2, column 1)"),
+    ("just text", "Template format error: unsupported structure."),
+    (template({"A": group(DependsOn="B"), "B": group(DependsOn="A")}), "Circular dependency between resources: [A, B]"),
+    (template({"A": group({"Fn::GetAtt": ["B", "Arn"]}), "B": group({"Ref": "A"})}), "Circular dependency between resources: [A, B]"),
+    (template({"A": group({"Ref": "A"})}), "Circular dependency between resources: [A]"),
+    (template({"A": group(Colour="blue")}), "Invalid template resource property 'Colour'"),
+    (template({"A": group()}, Colour={}), "Invalid template property or properties [Colour]"),
+    (template({"A": group()}, Outputs={"O": {"Value": "v", "Colour": 1}}), "Invalid template output property 'Colour'"),
+    (template({"A": group()}, Parameters={"P": {"Type": "String", "Colour": 1}}), "Invalid template parameter property 'Colour'"),
+    (template({"A": {"Properties": {}}}), "Template format error: [/Resources/A] Every Resources object must contain a Type member."),
+    (template({"a-b": group()}), "Template format error: Resource name a-b is non alphanumeric."),
+    (template({"A": group({"Fn::GetAtt": ["A", "Colour"]})}), "Template error: resource A does not support attribute type Colour in Fn::GetAtt"),
+    (template({"A": group()}, Outputs={"O": {"Value": {"Fn::GetAtt": ["B", "Arn"]}}}), "Template error: instance of Fn::GetAtt references undefined resource B"),
+    (template({"A": group({"Fn::Colour": "x"})}), "Template error: Encountered unsupported function: Fn::Colour Supported functions are: [Fn::And, Fn::Base64, Fn::Cidr, Condition, Fn::Equals, Fn::FindInMap, Fn::GetAtt, Fn::GetAZs, Fn::If, Fn::ImportValue, Fn::Join, Fn::Length, Fn::Not, Fn::Or, Ref, Fn::Select, Fn::Split, Fn::Sub, Fn::ToJsonString]"),
+    (template({f"A{n}": group() for n in range(501)}), "Template format error: Number of resources, 501, is greater than maximum allowed, 500"),
 ])
 def test_templates_are_refused_before_anything_is_made(cfn, name, body, message):
     assert refused(lambda: cfn.create_stack(StackName=name, TemplateBody=body)) == message
     assert refused(lambda: cfn.validate_template(TemplateBody=body)) == message
     refused(lambda: cfn.describe_stacks(StackName=name))
+
+
+def test_templates_have_a_size(main_server, cfn, name):
+    body = template({"A": group()}, Description="d" * 51_200)
+    message = refused(lambda: cfn.create_stack(StackName=name, TemplateBody=body))
+    assert message.endswith("at 'templateBody' failed to satisfy constraint: Member must have length less than or equal to 51200")
+    large = template({"A": group()}, Metadata={"M": "m" * 60_000})
+    url = in_bucket(main_server, name, large=large, oversize=template({"A": group()}, Metadata={"M": "m" * 1_048_576}))
+    assert "1048576" in refused(lambda: cfn.create_stack(StackName=name, TemplateURL=f"{url}/oversize.json"))
+    refused(lambda: cfn.describe_stacks(StackName=name))
+    cfn.create_stack(StackName=name, TemplateURL=f"{url}/large.json")
+    assert status(cfn, name) == "CREATE_COMPLETE"
 
 
 def test_properties_that_do_not_fit_fail_before_anything_is_made(cfn, logs, name):
@@ -252,6 +279,9 @@ def test_a_stack_in_a_stack(main_server, cfn, logs, name):
     assert stack["StackStatus"] == "CREATE_COMPLETE" and stack["Outputs"][0]["OutputValue"] == f"/{name}/one"
     inside = cfn.describe_stack_resource(StackName=name, LogicalResourceId="N")["StackResourceDetail"]["PhysicalResourceId"]
     assert inside.startswith("arn:aws:cloudformation:") and f"stack/{name}-N-" in inside
+    child = cfn.describe_stacks(StackName=inside)["Stacks"][0]
+    assert child["ParentId"] == child["RootId"] == stack["StackId"] and "ParentId" not in stack
+    assert [s["ParentId"] for s in cfn.list_stacks()["StackSummaries"] if s["StackId"] == inside] == [stack["StackId"]]
     cfn.update_stack(StackName=name, TemplateBody=outer("inner", "two"))
     assert cfn.describe_stacks(StackName=name)["Stacks"][0]["Outputs"][0]["OutputValue"] == f"/{name}/two"
     assert list(groups(logs, f"/{name}/")) == [f"/{name}/two"]
@@ -263,6 +293,89 @@ def test_a_stack_in_a_stack(main_server, cfn, logs, name):
     assert list(groups(logs, f"/{name}/")) == [f"/{name}/two"]
     cfn.delete_stack(StackName=name)
     assert status(cfn, inside) == "DELETE_COMPLETE" and groups(logs, f"/{name}/") == {}
+
+
+def test_a_stack_in_a_stack_in_a_stack(main_server, cfn, name):
+    def nested(url):
+        return template({"N": {"Type": "AWS::CloudFormation::Stack", "Properties": {"TemplateURL": url}}})
+
+    url = in_bucket(main_server, name, low=template({"G": group()}), middle=nested(f"https://s3.amazonaws.com/{name}/low.json"))
+    top = cfn.create_stack(StackName=name, TemplateBody=nested(f"{url}/middle.json"))["StackId"]
+    assert wait_until_settled(cfn, name) == "CREATE_COMPLETE"
+
+    def inside(stack):
+        return cfn.describe_stack_resource(StackName=stack, LogicalResourceId="N")["StackResourceDetail"]["PhysicalResourceId"]
+
+    middle = inside(top)
+    low = cfn.describe_stacks(StackName=inside(middle))["Stacks"][0]
+    assert (low["ParentId"], low["RootId"]) == (middle, top)
+    cfn.delete_stack(StackName=name)
+    assert status(cfn, low["StackId"]) == "DELETE_COMPLETE"
+
+
+def test_rules_are_checked_before_anything_is_made(cfn, name):
+    # As the CDK writes it, and one with a condition.
+    old = {"Fn::Contains": [["1", "2", "3", "4", "5"], {"Ref": "Version"}]}
+    rules = {
+        "CheckBootstrapVersion": {"Assertions": [{"Assert": {"Fn::Not": [old]}, "AssertDescription": "version 6 required"}]},
+        "Production": {
+            "RuleCondition": {"Fn::Equals": [{"Ref": "Stage"}, "prod"]},
+            "Assertions": [{"Assert": {"Fn::EachMemberIn": [{"Ref": "Zones"}, ["a", "b"]]}, "AssertDescription": "zones a and b only"}],
+        },
+    }
+    parameters = {"Version": {"Type": "Number"}, "Stage": {"Type": "String"}, "Zones": {"Type": "CommaDelimitedList"}}
+    body = template({"A": group(f"/{name}/a")}, Parameters=parameters, Rules=rules)
+
+    def create(*values):
+        given = [{"ParameterKey": k, "ParameterValue": v} for k, v in zip(parameters, values, strict=True)]
+        return cfn.create_stack(StackName=name, TemplateBody=body, Parameters=given)
+
+    assert refused(lambda: create("5", "dev", "c")) == "Template error: Rule CheckBootstrapVersion failed: version 6 required"
+    assert refused(lambda: create("21", "prod", "a,c")) == "Template error: Rule Production failed: zones a and b only"
+    refused(lambda: cfn.describe_stacks(StackName=name))
+    create("21", "dev", "c")
+    assert status(cfn, name) == "CREATE_COMPLETE"
+    cfn.delete_stack(StackName=name)
+
+
+SAM = "AWS::Serverless-2016-10-31"
+
+
+@pytest.mark.parametrize("resources, reason", [
+    ({"F": {"Type": "AWS::Serverless::Function", "Properties": {"Handler": "a.b", "Runtime": "nodejs20.x"}}},
+     f"Transform {SAM} failed with: Invalid Serverless Application Specification document. Number of errors found: 1."),
+    ({"A": group({"Ref": "Nothing"})}, "Template format error: Unresolved resource dependencies [Nothing] in the Resources block of the template"),
+    ({"A": {"Type": "AWS::EC2::Instance"}}, "Template format error: Unrecognized resource types: [AWS::EC2::Instance]"),
+    ({"R": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": {}}}}, "Requires capabilities : [CAPABILITY_IAM]"),
+])
+def test_what_macros_do_not_make_good_fails_the_change_set(cfn, name, resources, reason):
+    body = template(resources, Transform=SAM)
+    made = cfn.create_change_set(StackName=name, ChangeSetName="one", ChangeSetType="CREATE", TemplateBody=body)
+    described = cfn.describe_change_set(ChangeSetName=made["Id"])
+    assert (described["Status"], described["ExecutionStatus"], described["Changes"]) == ("FAILED", "UNAVAILABLE", [])
+    assert described["StatusReason"].startswith(reason)
+    assert cfn.get_template(ChangeSetName=made["Id"])["TemplateBody"]
+    assert status(cfn, name) == "REVIEW_IN_PROGRESS"
+    refused(lambda: cfn.execute_change_set(ChangeSetName=made["Id"]), "InvalidChangeSetStatus")
+    # A stack that is there keeps what it has.
+    good = template({"A": group(f"/{name}/a")}, Transform=SAM)
+    cfn.create_change_set(StackName=name, ChangeSetName="two", ChangeSetType="CREATE", TemplateBody=good)
+    cfn.execute_change_set(ChangeSetName="two", StackName=name)
+    bad = cfn.create_change_set(StackName=name, ChangeSetName="three", TemplateBody=body)["Id"]
+    assert cfn.describe_change_set(ChangeSetName=bad)["StatusReason"].startswith(reason)
+    assert status(cfn, name) == "CREATE_COMPLETE"
+    cfn.delete_stack(StackName=name)
+
+
+@pytest.mark.parametrize("body, message", [
+    ("{", "Template format error: JSON not well-formed. (line 1, column 1)"),
+    (template({"A": group({"Ref": "P"})}, Parameters={"P": {"Type": "String"}}, Transform=SAM), "Parameters: [P] must have values"),
+    (template({"A": group({"Ref": "Nothing"})}), "Template format error: Unresolved resource dependencies [Nothing] in the Resources block of the template"),
+])
+def test_change_sets_of_malformed_templates_are_not_made(cfn, name, body, message):
+    call = lambda: cfn.create_change_set(StackName=name, ChangeSetName="one", ChangeSetType="CREATE", TemplateBody=body)  # noqa: E731
+    assert refused(call) == message
+    refused(lambda: cfn.describe_stacks(StackName=name))
 
 
 ANSWERING = """
@@ -309,6 +422,49 @@ def test_a_function_makes_a_resource(main_server, cfn, name):
     assert reasons[0].startswith("Received response status [FAILED] from custom resource. Message returned: as asked (RequestId: ")
     cfn.delete_stack(StackName=name)
     refused(lambda: cfn.describe_stacks(StackName=name))
+
+
+NODE_INLINE = """
+const response = require('cfn-response')
+exports.handler = (event, context) => {
+  const fails = event.ResourceProperties.Fails === event.RequestType
+  response.send(event, context, fails ? response.FAILED : response.SUCCESS, { Word: event.ResourceProperties.Word }, 'thing')
+}
+"""
+PYTHON_INLINE = """
+import cfnresponse
+
+def handler(event, context):
+    given = event["ResourceProperties"]
+    fails = given.get("Fails") == event["RequestType"]
+    cfnresponse.send(event, context, cfnresponse.FAILED if fails else cfnresponse.SUCCESS, {"Word": given["Word"]}, "thing")
+"""
+
+
+@pytest.mark.parametrize("runtime, source", [("nodejs20.x", NODE_INLINE), ("python3.12", PYTHON_INLINE)])
+def test_inline_code_answers_with_the_module_for_it(cfn, name, runtime, source):
+    function = {"Role": "arn:aws:iam::000000000000:role/any", "Runtime": runtime, "Handler": "index.handler", "Code": {"ZipFile": source}}
+
+    def body(word, **properties):
+        custom = {"ServiceToken": {"Fn::GetAtt": ["F", "Arn"]}, "Word": word, **properties}
+        resources = {"F": {"Type": "AWS::Lambda::Function", "Properties": function}, "C": {"Type": "Custom::Thing", "Properties": custom}}
+        return template(resources, Outputs={"O": {"Value": {"Fn::GetAtt": ["C", "Word"]}}})
+
+    def output():
+        return cfn.describe_stacks(StackName=name)["Stacks"][0]["Outputs"][0]["OutputValue"]
+
+    cfn.create_stack(StackName=name, TemplateBody=body("one"))
+    assert wait_until_settled(cfn, name) == "CREATE_COMPLETE", cfn.describe_stack_events(StackName=name)
+    assert output() == "one"
+    cfn.update_stack(StackName=name, TemplateBody=body("two"))
+    assert wait_until_settled(cfn, name) == "UPDATE_COMPLETE" and output() == "two"
+    cfn.update_stack(StackName=name, TemplateBody=body("three", Fails="Update"))
+    assert wait_until_settled(cfn, name) == "UPDATE_ROLLBACK_COMPLETE" and output() == "two"
+    reasons = [e.get("ResourceStatusReason", "") for e in cfn.describe_stack_events(StackName=name)["StackEvents"] if e["ResourceStatus"] == "UPDATE_FAILED"]
+    assert any("See the details in CloudWatch Log Stream" in reason for reason in reasons)
+    stack = cfn.describe_stacks(StackName=name)["Stacks"][0]["StackId"]
+    cfn.delete_stack(StackName=name)
+    assert wait_until_settled(cfn, stack) == "DELETE_COMPLETE"
 
 
 def test_a_callback_that_nobody_awaits_is_refused(main_server):

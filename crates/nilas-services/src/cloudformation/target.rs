@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use super::stack::{Deployment, Stack, TemplateTexts};
 use super::template::{
-    Declared, Evaluation, Lookup, Pseudo, Template, TemplateError, declared_parameters,
-    parameter_values,
+    Declared, Evaluation, Lookup, Nothing, Pseudo, Template, TemplateError, check_rules,
+    declared_parameters, parameter_values,
 };
 
 #[derive(Debug, Clone)]
@@ -37,7 +37,10 @@ impl Target {
             notification_arns: notification_arns.to_vec(),
         };
         let conditions = template.evaluate_conditions(&parameters, &pseudo)?;
-        Ok(Self { template, tags: deployment.tags.clone(), parameters, conditions, pseudo })
+        let tags = deployment.tags.clone();
+        let target = Self { template, tags, parameters, conditions, pseudo };
+        check_rules(&target.evaluation(&Nothing), &declared)?;
+        Ok(target)
     }
 
     pub(super) fn holds(&self, condition: Option<&String>) -> bool {

@@ -11,12 +11,12 @@ use uuid::Uuid;
 use super::Cx;
 use super::create::{check_room, checked_name, new_stack};
 use super::describe::{write_parameters, write_tags, write_texts};
-use super::input::{OutputSources, prepare};
+use super::input::{OutputSources, Prepared, draft};
 use super::list::{page, token};
 use super::update::{before, refuse_other_types, refuse_unless_updatable};
 use crate::cloudformation::stack::{
-    Batch, Cell, ChangeSet, ChangeSetStatus, ExecutionStatus, OnFailure, Operation, OperationKind,
-    Phase, ResourceChange, Stack, StackStatus, State,
+    Batch, Cell, ChangeSet, ChangeSetStatus, Deployment, ExecutionStatus, OnFailure, Operation,
+    OperationKind, Phase, ResourceChange, Stack, StackStatus, State, TemplateTexts,
 };
 use crate::cloudformation::{fault, plan};
 
@@ -42,15 +42,24 @@ pub(super) async fn create(cx: &Cx<'_>) -> Result<ApiResponse, Fault> {
     check_state(&state, &name, creates, cell.as_deref())?;
     let before_it = before(cx, &state).await?;
     let outputs_before = OutputSources::of(&before_it);
-    let prepared = prepare(cx, &state.stack, before_it, false).await?;
-    refuse_other_types(&prepared.target.template, &state)?;
-    let exports = cx.service.exports(&state.stack);
-    let changes = plan::changes(&prepared.target, &state, &exports);
-    let empty = !creates && changes.is_empty() && outputs_before.are_those_of(&prepared);
-    let reason = match prepared.texts.transforms.is_empty() {
-        true => NO_CHANGES,
-        false => NO_UPDATES,
+    let draft = draft(cx, before_it).await?;
+    let texts = draft.texts.clone();
+    let has_macros = !texts.transforms.is_empty();
+    let (deployment, settings) = (draft.deployment.clone(), draft.settings.clone());
+    let outcome = match draft.finish(cx, &state.stack) {
+        Ok(prepared) => compare(cx, &state, creates, &outputs_before, prepared),
+        Err(fault) => Err(fault),
     };
+    let Outcome { texts, deployment, changes, refused } = match outcome {
+        Ok(outcome) => outcome,
+        // Macros are applied behind the answer: what is wrong from there on is the change set's failure.
+        Err(fault) if has_macros => {
+            let refused = Some(fault.message.unwrap_or_default());
+            Outcome { texts, deployment, changes: Vec::new(), refused }
+        }
+        Err(fault) => return Err(fault),
+    };
+    let failed = refused.is_some();
     let uuid = Uuid::new_v4().to_string();
     let (account, region) = (&state.stack.account, &state.stack.region);
     let set = ChangeSet {
@@ -60,21 +69,50 @@ pub(super) async fn create(cx: &Cx<'_>) -> Result<ApiResponse, Fault> {
         description: cx.form.get("Description").map(str::to_owned),
         created_ms: cx.now_ms(),
         creates,
-        status: if empty { ChangeSetStatus::Failed } else { ChangeSetStatus::CreateComplete },
-        status_reason: empty.then(|| reason.to_owned()),
-        execution: if empty { ExecutionStatus::Unavailable } else { ExecutionStatus::Available },
-        deployment: prepared.deployment,
-        settings: prepared.settings,
+        status: if failed { ChangeSetStatus::Failed } else { ChangeSetStatus::CreateComplete },
+        status_reason: refused,
+        execution: if failed { ExecutionStatus::Unavailable } else { ExecutionStatus::Available },
+        deployment,
+        settings,
         on_failure: cx.form.get("OnStackFailure").map(str::to_owned),
         changes,
         request_token: cx.form.get("ClientToken").map(str::to_owned),
         caller: cx.caller(),
     };
-    let (stack_id, set_id) = write(cx, state, set, &prepared.texts).await?;
+    let (stack_id, set_id) = write(cx, state, set, &texts).await?;
     Ok(cx.answer(|xml| {
         xml.text("Id", &set_id);
         xml.text("StackId", &stack_id);
     }))
+}
+
+/// What has come of looking at a template.
+struct Outcome {
+    texts: TemplateTexts,
+    deployment: Deployment,
+    changes: Vec<ResourceChange>,
+    /// Why the change set cannot be executed.
+    refused: Option<String>,
+}
+
+/// What `prepared` would change.
+fn compare(
+    cx: &Cx<'_>,
+    state: &State,
+    creates: bool,
+    outputs_before: &OutputSources,
+    prepared: Prepared,
+) -> Result<Outcome, Fault> {
+    refuse_other_types(&prepared.target.template, state)?;
+    let exports = cx.service.exports(&state.stack);
+    let changes = plan::changes(&prepared.target, state, &exports);
+    let empty = !creates && changes.is_empty() && outputs_before.are_those_of(&prepared);
+    let reason = match prepared.texts.transforms.is_empty() {
+        true => NO_CHANGES,
+        false => NO_UPDATES,
+    };
+    let Prepared { texts, deployment, .. } = prepared;
+    Ok(Outcome { texts, deployment, changes, refused: empty.then(|| reason.to_owned()) })
 }
 
 fn checked_set_name(cx: &Cx<'_>) -> Result<String, Fault> {
@@ -131,7 +169,7 @@ async fn write(
     cx: &Cx<'_>,
     state: Arc<State>,
     mut set: ChangeSet,
-    texts: &crate::cloudformation::stack::TemplateTexts,
+    texts: &TemplateTexts,
 ) -> Result<(String, String), Fault> {
     let admission = cx.service.admission.lock().await;
     // A stack that was made meanwhile is the one to add to.

@@ -29,7 +29,11 @@ pub(super) async fn create(cx: &Cx<'_>) -> Result<ApiResponse, Fault> {
     }
     let on_failure = on_failure(cx)?;
     let mut stack = new_stack(cx, &name);
-    let prepared = prepare(cx, &stack, Before::default(), true).await?;
+    if let Some(parent) = token.and_then(|token| parent(cx, token)) {
+        stack.root_id = Some(parent.stack.root_id.as_ref().unwrap_or(&parent.stack.id).clone());
+        stack.parent_id = Some(parent.stack.id.clone());
+    }
+    let prepared = prepare(cx, &stack, Before::default()).await?;
     stack.termination_protection = cx.form.get("EnableTerminationProtection") == Some("true");
     stack.policy = cx.form.get("StackPolicyBody").map(str::to_owned);
     let cell = begin(cx, stack, prepared, on_failure).await?;
@@ -78,6 +82,19 @@ fn on_failure(cx: &Cx<'_>) -> Result<OnFailure, Fault> {
             "Member must satisfy enum value set: [ROLLBACK, DELETE, DO_NOTHING]",
         )),
     }
+}
+
+/// The stack that is making this one as a resource of its own: it asks with the token of that very making.
+fn parent(cx: &Cx<'_>, token: &str) -> Option<Arc<State>> {
+    cx.stacks().into_iter().find(|state| {
+        state.stack.operation.is_some()
+            && state.resources.values().any(|resource| {
+                let version = &resource.version;
+                version.kind == "AWS::CloudFormation::Stack"
+                    && version.made.is_none()
+                    && version.token == token
+            })
+    })
 }
 
 /// A stack that has nothing yet.

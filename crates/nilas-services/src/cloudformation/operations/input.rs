@@ -54,13 +54,26 @@ impl OutputSources {
     }
 }
 
-/// Reads and checks all. `direct` is without a change set to look at before.
-pub(super) async fn prepare(
-    cx: &Cx<'_>,
-    stack: &Stack,
-    before: Before,
-    direct: bool,
-) -> Result<Prepared, Fault> {
+/// A template that is well-formed, with values for its parameters; its macros are not applied yet.
+pub(super) struct Draft {
+    pub(super) texts: TemplateTexts,
+    pub(super) deployment: Deployment,
+    pub(super) settings: Settings,
+    parameters: Vec<Parameter>,
+}
+
+/// Reads and checks all, for a deployment without a change set to look at before.
+pub(super) async fn prepare(cx: &Cx<'_>, stack: &Stack, before: Before) -> Result<Prepared, Fault> {
+    let draft = draft(cx, before).await?;
+    let allowed = draft.settings.capabilities.iter().any(|name| name == "CAPABILITY_AUTO_EXPAND");
+    if !draft.texts.transforms.is_empty() && !allowed {
+        return Err(fault::capabilities(&["CAPABILITY_AUTO_EXPAND"]));
+    }
+    draft.finish(cx, stack)
+}
+
+/// Reads what is sent, as far as that can be done without applying macros.
+pub(super) async fn draft(cx: &Cx<'_>, before: Before) -> Result<Draft, Fault> {
     let original = source(cx, before.texts.as_ref()).await?;
     let root = parse(&original).map_err(|error| fault::of_template(&error))?;
     let transforms: Vec<String> = transform_names(&root)
@@ -69,28 +82,13 @@ pub(super) async fn prepare(
         .map(str::to_owned)
         .collect();
     let settings = settings(cx, &before)?;
-    let has = |name: &str| settings.capabilities.iter().any(|known| known == name);
-    if direct && !transforms.is_empty() && !has("CAPABILITY_AUTO_EXPAND") {
-        return Err(fault::capabilities(&["CAPABILITY_AUTO_EXPAND"]));
-    }
     let parameters = declared_parameters(&root).map_err(|error| fault::of_template(&error))?;
     let given = given(cx, &parameters)?;
     let chosen = choose_parameters(&parameters, &given, &before.deployment.parameters)
         .map_err(|error| fault::of_template(&error))?;
     let from_ssm = ask_ssm(cx, &parameters, &chosen).await?;
-    let values = parameter_values(&parameters, &chosen, &from_ssm);
-    let pseudo = Pseudo {
-        account: stack.account.clone(),
-        region: stack.region.clone(),
-        stack_name: stack.name.clone(),
-        stack_id: stack.id.clone(),
-        notification_arns: settings.notification_arns.clone(),
-    };
-    let processed = apply_transforms(root, &values, &pseudo, cx.now_ms())
-        .map_err(|error| fault::of_template(&error))?;
-    let texts = TemplateTexts { original, processed, transforms };
     let no_echo = parameters.iter().filter(|parameter| parameter.no_echo);
-    let mut deployment = Deployment {
+    let deployment = Deployment {
         template: 0,
         description: None,
         no_echo: no_echo.map(|parameter| parameter.name.clone()).collect(),
@@ -98,11 +96,33 @@ pub(super) async fn prepare(
         from_ssm,
         tags: tags(cx, before.deployment.tags)?,
     };
-    let target = Target::new(stack, &texts, &deployment, &settings.notification_arns)
-        .map_err(|error| fault::of_template(&error))?;
-    deployment.description = target.template.description().map(str::to_owned);
-    check_capabilities(&target, &settings)?;
-    Ok(Prepared { texts, deployment, settings, target })
+    let texts = TemplateTexts { original, processed: root, transforms };
+    Ok(Draft { texts, deployment, settings, parameters })
+}
+
+impl Draft {
+    /// Applies the macros and checks what comes out.
+    pub(super) fn finish(mut self, cx: &Cx<'_>, stack: &Stack) -> Result<Prepared, Fault> {
+        let Deployment { parameters, from_ssm, .. } = &self.deployment;
+        let values = parameter_values(&self.parameters, parameters, from_ssm);
+        let pseudo = Pseudo {
+            account: stack.account.clone(),
+            region: stack.region.clone(),
+            stack_name: stack.name.clone(),
+            stack_id: stack.id.clone(),
+            notification_arns: self.settings.notification_arns.clone(),
+        };
+        self.texts.processed =
+            apply_transforms(self.texts.processed, &values, &pseudo, cx.now_ms())
+                .map_err(|error| fault::of_template(&error))?;
+        let notification_arns = &self.settings.notification_arns;
+        let target = Target::new(stack, &self.texts, &self.deployment, notification_arns)
+            .map_err(|error| fault::of_template(&error))?;
+        self.deployment.description = target.template.description().map(str::to_owned);
+        check_capabilities(&target, &self.settings)?;
+        let Self { texts, deployment, settings, .. } = self;
+        Ok(Prepared { texts, deployment, settings, target })
+    }
 }
 
 /// The template's text: sent, read from S3, or as before.

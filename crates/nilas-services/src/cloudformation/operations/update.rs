@@ -28,7 +28,7 @@ pub(super) async fn update(cx: &Cx<'_>) -> Result<ApiResponse, Fault> {
     refuse_unless_updatable(&state)?;
     let before = before(cx, &state).await?;
     let outputs_before = OutputSources::of(&before);
-    let prepared = prepare(cx, &state.stack, before, true).await?;
+    let prepared = prepare(cx, &state.stack, before).await?;
     refuse_other_types(&prepared.target.template, &state)?;
     let exports = cx.service.exports(&state.stack);
     let changes = plan::changes(&prepared.target, &state, &exports);

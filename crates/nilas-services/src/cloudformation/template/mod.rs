@@ -9,6 +9,7 @@ mod function;
 mod language;
 mod parameters;
 mod references;
+mod rules;
 mod transform;
 mod validate;
 
@@ -27,7 +28,9 @@ pub(crate) use parameters::{Given, Parameter};
 pub(crate) use parameters::{choose as choose_parameters, declared as declared_parameters};
 pub(crate) use parameters::{ssm_names, values as parameter_values};
 pub(crate) use references::References;
+pub(crate) use rules::check as check_rules;
 pub(crate) use transform::{apply as apply_transforms, names as transform_names};
+pub(crate) use validate::Nothing;
 
 /// A template without transforms, its sections read.
 #[derive(Debug, Clone)]

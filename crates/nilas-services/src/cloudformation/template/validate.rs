@@ -184,7 +184,8 @@ impl Template {
 }
 
 /// For where there are no resources.
-pub(super) struct Nothing;
+#[derive(Debug)]
+pub(crate) struct Nothing;
 
 impl Lookup for Nothing {
     fn resource(&self, _: &str) -> Option<Value> {
