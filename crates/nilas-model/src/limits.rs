@@ -264,3 +264,17 @@ pub const RESOURCE_TAGS_MAX: usize = 50;
 /// Repositories of one account and region, and bytes of a policy of one.
 pub const ECR_REPOSITORIES_MAX: usize = 10_000;
 pub const ECR_TEXT_BYTES_MAX: usize = 30_720;
+/// Secrets of one account and region, and bytes of a secret value. AWS has 500,000 of them.
+pub const SECRETS_MAX: usize = 10_000;
+pub const SECRET_BYTES_MAX: usize = 65_536;
+/// Keys, and aliases, of one account and region; and bytes of a key's policy.
+pub const KMS_KEYS_MAX: usize = 10_000;
+pub const KMS_POLICY_BYTES_MAX: usize = 32_768;
+/// Staging labels of a secret; and versions without one that are still kept, of which AWS keeps more.
+pub const SECRET_STAGES_MAX: usize = 20;
+pub const SECRET_VERSIONS_UNLABELLED_MAX: usize = 10;
+
+const _: () = assert!(
+    (SECRET_STAGES_MAX + SECRET_VERSIONS_UNLABELLED_MAX + 1) * SECRET_BYTES_MAX * 16 / 9
+        < RECORD_BYTES_MAX
+);

@@ -16,9 +16,11 @@ use crate::cloudformation::CloudFormation;
 use crate::ecr::Ecr;
 use crate::front::{self, FrontRequest};
 use crate::iam::Iam;
+use crate::kms::Kms;
 use crate::lambda::{Lambda, LambdaConfig, LambdaStartError, RuntimeCatalog, SigningKey};
 use crate::s3::S3Door;
 use crate::seal::Seal;
+use crate::secrets::Secrets;
 use crate::ssm::Ssm;
 use crate::sts::Sts;
 use crate::{access, events, logs};
@@ -63,6 +65,8 @@ pub(crate) struct Inner {
     iam: Iam,
     sts: Sts,
     ssm: Ssm,
+    secrets: Secrets,
+    kms: Kms,
     ecr: Ecr,
     clock: Arc<dyn Clock>,
     roles_administer: bool,
@@ -114,7 +118,9 @@ impl Services {
         let iam = Iam::new(store.records(), Arc::clone(&clock));
         let seal = Seal::load(&store.records()).await;
         let seal = Arc::new(seal.map_err(|source| ServicesStartError::Seal { source })?);
-        let ssm = Ssm::new(store.records(), seal, Arc::clone(&clock));
+        let ssm = Ssm::new(store.records(), Arc::clone(&seal), Arc::clone(&clock));
+        let secrets = Secrets::new(store.records(), Arc::clone(&seal), Arc::clone(&clock));
+        let kms = Kms::new(store.records(), seal, Arc::clone(&clock));
         let ecr = Ecr::new(store.records(), Arc::clone(&clock));
         let sts = Sts::new(calls.clone(), credentials);
         let inner = Arc::new(Inner {
@@ -127,6 +133,8 @@ impl Services {
             iam,
             sts,
             ssm,
+            secrets,
+            kms,
             ecr,
             clock,
             roles_administer,
@@ -206,6 +214,8 @@ impl Inner {
                 Box::pin(apigatewayv2::handle(&self.http_apis, auth, &request)).await
             }
             (None, Service::Ssm) => Box::pin(self.ssm.handle(auth, &request)).await,
+            (None, Service::SecretsManager) => Box::pin(self.secrets.handle(auth, &request)).await,
+            (None, Service::Kms) => Box::pin(self.kms.handle(auth, &request)).await,
             (None, Service::Ecr) => Box::pin(self.ecr.handle(auth, &request)).await,
             (None, Service::Events) => events::handle(auth, &request),
             (None, Service::Sts) => Box::pin(self.sts.handle(auth, &request)).await,

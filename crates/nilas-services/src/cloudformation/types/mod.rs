@@ -6,9 +6,11 @@ mod cdk;
 mod cloudformation;
 mod ecr;
 mod iam;
+mod kms;
 mod lambda;
 mod logs;
 mod s3;
+mod secretsmanager;
 mod ssm;
 
 use super::resource::ResourceType;
@@ -45,6 +47,8 @@ const TYPES: &[&ResourceType] = &[
     &iam::policy::TYPE,
     &iam::role::TYPE,
     &iam::role_policy::TYPE,
+    &kms::alias::TYPE,
+    &kms::key::TYPE,
     &lambda::alias::TYPE,
     &lambda::function::TYPE,
     &lambda::layer_version::TYPE,
@@ -56,6 +60,7 @@ const TYPES: &[&ResourceType] = &[
     &s3::bucket::TYPE,
     &s3::bucket_policy::TYPE,
     &ssm::parameter::TYPE,
+    &secretsmanager::secret::TYPE,
 ];
 
 /// The type called `name`.
