@@ -194,6 +194,20 @@ def test_templates_have_a_size(main_server, cfn, name):
     assert status(cfn, name) == "CREATE_COMPLETE"
 
 
+def test_a_type_is_needed_where_its_condition_holds(cfn, name):
+    body = template(
+        {"Kept": group(), "Key": {"Type": "AWS::No::Such", "Condition": "Wanted"}},
+        Parameters={"Want": {"Type": "String", "Default": "no"}},
+        Conditions={"Wanted": {"Fn::Equals": [{"Ref": "Want"}, "yes"]}},
+    )
+    yes = [{"ParameterKey": "Want", "ParameterValue": "yes"}]
+    message = refused(lambda: cfn.create_stack(StackName=name, TemplateBody=body, Parameters=yes))
+    assert message == "Template format error: Unrecognized resource types: [AWS::No::Such]"
+    cfn.create_stack(StackName=name, TemplateBody=body)
+    assert [r["LogicalResourceId"] for r in cfn.describe_stack_resources(StackName=name)["StackResources"]] == ["Kept"]
+    cfn.delete_stack(StackName=name)
+
+
 def test_properties_that_do_not_fit_fail_before_anything_is_made(cfn, logs, name):
     body = template({"A": group(f"/{name}/a"), "B": {"Type": GROUP, "Properties": {"RetentionInDays": "many", "Colour": 1}}})
     stack = cfn.create_stack(StackName=name, TemplateBody=body)["StackId"]

@@ -41,11 +41,11 @@ class Tool:
             **environment,
         }
 
-    def run(self, *arguments, check=True, timeout=240, **kwargs) -> str:
-        """What it printed, to stdout and to stderr."""
+    def run(self, *arguments, check=True, timeout=240, typed="", **kwargs) -> str:
+        """What it printed, to stdout and to stderr; `typed` answers its questions."""
         done = subprocess.run(
             [str(self.program), *arguments], cwd=self.cwd, env=self.environment, text=True, timeout=timeout,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **kwargs,
+            input=typed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **kwargs,
         )
         if check and done.returncode:
             raise AssertionError(f"{self.program.name} {' '.join(arguments)} ended {done.returncode}:\n{done.stdout}")

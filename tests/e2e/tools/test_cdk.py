@@ -51,5 +51,9 @@ def test_bootstrap_deploy_update_and_destroy(own_server, tmp_path):
     assert get(own_server, outputs["Url"])["answer"] == "CHANGED"
     assert "There were no differences" in cdk.run("diff")
 
+    (tmp_path / "src/index.js").write_text(NODE_HANDLER.replace("ANSWER", "SWAPPED"))
+    assert "hotswapped!" in cdk.run("deploy", "--hotswap", "--require-approval", "never")
+    assert get(own_server, outputs["Url"])["answer"] == "SWAPPED"
+
     cdk.run("destroy", "--force")
     assert own_server.lambda_.list_functions()["Functions"] == []

@@ -13,12 +13,14 @@ Resources:
       CodeUri: src
       Handler: index.hello
       AutoPublishAlias: live
+      FunctionUrlConfig: {AuthType: NONE}
       Events:
         Rest: {Type: Api, Properties: {Path: /hello, Method: get}}
         Http: {Type: HttpApi, Properties: {Path: /hello, Method: get}}
 Outputs:
   Rest: {Value: !Sub 'https://${ServerlessRestApi}.execute-api.${AWS::Region}.amazonaws.com/Prod/hello'}
   Http: {Value: !Sub 'https://${ServerlessHttpApi}.execute-api.${AWS::Region}.amazonaws.com/hello'}
+  Url: {Value: !GetAtt HelloUrl.FunctionUrl}
 """
 
 
@@ -45,6 +47,10 @@ def test_deploy_sync_invoke_logs_and_delete(own_server, tmp_path):
     assert "a line of the function" in sam.run("logs", "-n", "Hello", "--stack-name", "app")
     assert "Hello" in sam.run("list", "resources", "--stack-name", "app", "--output", "json")
     assert "execute-api" in sam.run("list", "stack-outputs", "--stack-name", "app", "--output", "json")
+
+    (tmp_path / "src/index.js").write_text(NODE_HANDLER.replace("ANSWER", "SYNCED"))
+    sam.run("sync", "--code", "--stack-name", "app", "--no-dependency-layer", typed="Y\n")
+    assert get(own_server, outputs["Http"])["answer"] == "SYNCED"
 
     sam.run("delete", "--stack-name", "app", "--no-prompts")
     assert own_server.lambda_.list_functions()["Functions"] == []

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::stack::{Deployment, Stack, TemplateTexts};
 use super::template::{
     Declared, Evaluation, Lookup, Nothing, Pseudo, Template, TemplateError, check_rules,
-    declared_parameters, parameter_values,
+    check_types, declared_parameters, parameter_values,
 };
 
 #[derive(Debug, Clone)]
@@ -40,6 +40,7 @@ impl Target {
         let tags = deployment.tags.clone();
         let target = Self { template, tags, parameters, conditions, pseudo };
         check_rules(&target.evaluation(&Nothing), &declared)?;
+        check_types(target.resources())?;
         Ok(target)
     }
 

@@ -30,7 +30,7 @@ pub(crate) use parameters::{ssm_names, values as parameter_values};
 pub(crate) use references::References;
 pub(crate) use rules::check as check_rules;
 pub(crate) use transform::{apply as apply_transforms, names as transform_names};
-pub(crate) use validate::Nothing;
+pub(crate) use validate::{Nothing, check_types};
 
 /// A template without transforms, its sections read.
 #[derive(Debug, Clone)]

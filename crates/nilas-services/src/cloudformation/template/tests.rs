@@ -230,6 +230,11 @@ fn templates_are_refused_before_anything_is_made() {
             "Template format error: Unrecognized resource types: [AWS::EC2::Instance, AWS::No::Such]"
         ],
     );
+    // Whether it is made depends on parameters.
+    check(
+        "Conditions: { Never: { 'Fn::Equals': [a, b] } }\nResources: { A: { Type: 'AWS::No::Such', Condition: Never } }",
+        expect![""],
+    );
     check(
         "Resources: { a-b: { Type: 'AWS::Logs::LogGroup' } }",
         expect!["Template format error: Resource name a-b is non alphanumeric."],

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::error::TemplateError;
 use super::evaluate::{Evaluation, Lookup, Pseudo};
 use super::references::{References, cycle};
-use super::{Template, parameters};
+use super::{Declared, Template, parameters};
 use crate::cloudformation::types;
 
 impl Template {
@@ -15,7 +15,8 @@ impl Template {
     pub(super) fn check(&mut self) -> Result<(), TemplateError> {
         let parameters: BTreeSet<String> =
             parameters::declared(&self.root)?.into_iter().map(|known| known.name).collect();
-        self.check_types()?;
+        // What the others make depends on parameters: `Target` knows.
+        check_types(self.resources.iter().filter(|declared| declared.condition.is_none()))?;
         let conditions: BTreeSet<String> =
             self.conditions().map(|(name, _)| name.clone()).collect();
         self.check_conditions(&parameters, &conditions)?;
@@ -54,16 +55,6 @@ impl Template {
                 names.join(", ")
             ))),
         }
-    }
-
-    fn check_types(&self) -> Result<(), TemplateError> {
-        let kinds = self.resources.iter().map(|declared| declared.kind.as_str());
-        let unknown: BTreeSet<&str> = kinds.filter(|kind| types::find(kind).is_none()).collect();
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        let unknown: Vec<&str> = unknown.into_iter().collect();
-        Err(TemplateError::format(format!("Unrecognized resource types: [{}]", unknown.join(", "))))
     }
 
     fn check_conditions(
@@ -212,6 +203,19 @@ fn check_named<'a>(
             "Unresolved condition dependency {name} in the {block} block of the template"
         ))),
     }
+}
+
+/// Every type has to be one that can be made here.
+pub(crate) fn check_types<'a>(
+    resources: impl Iterator<Item = &'a Declared>,
+) -> Result<(), TemplateError> {
+    let kinds = resources.map(|declared| declared.kind.as_str());
+    let unknown: BTreeSet<&str> = kinds.filter(|kind| types::find(kind).is_none()).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let unknown: Vec<&str> = unknown.into_iter().collect();
+    Err(TemplateError::format(format!("Unrecognized resource types: [{}]", unknown.join(", "))))
 }
 
 fn refuse_unresolved(names: &BTreeSet<String>, block: &str) -> Result<(), TemplateError> {
