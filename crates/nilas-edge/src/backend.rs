@@ -2,7 +2,7 @@
 
 use nilas_model::AuthContext;
 use nilas_services::Services;
-use nilas_services::front::FrontRequest;
+use nilas_services::front::{FrontRequest, Session};
 use nilas_wire::{ApiRequest, ApiResponse, Service};
 
 /// The services behind the edge: [`Services`], or a stand-in where the edge itself is tested.
@@ -17,6 +17,12 @@ pub trait Backend: Send + Sync + std::fmt::Debug + 'static {
 
     /// Answers a request to an API or a function URL of a user's.
     fn front(&self, request: FrontRequest) -> impl Future<Output = ApiResponse> + Send;
+
+    /// Lets a client speak WebSockets, or answers its request.
+    fn connect(
+        &self,
+        request: FrontRequest,
+    ) -> impl Future<Output = Result<Session, ApiResponse>> + Send;
 
     /// Whether `host`, in lower case and without a port, is a custom domain of a user's API.
     fn is_custom_domain(&self, host: &str) -> bool;
@@ -34,6 +40,10 @@ impl Backend for Services {
 
     async fn front(&self, request: FrontRequest) -> ApiResponse {
         Self::front(self, request).await
+    }
+
+    async fn connect(&self, request: FrontRequest) -> Result<Session, ApiResponse> {
+        Self::connect(self, request).await
     }
 
     fn is_custom_domain(&self, host: &str) -> bool {

@@ -28,6 +28,7 @@ use crate::identity::Identity;
 use crate::route::{is_unsigned_read, route};
 
 mod front;
+mod websocket;
 
 /// How much the edge takes in, and whose account it serves.
 #[derive(Debug, Clone)]
@@ -182,11 +183,13 @@ impl<B: Backend> Edge<B> {
         let inner = &self.0;
         let began_us = inner.clock.monotonic_us();
         let request_id = RequestId::random();
+        let mut request = request;
+        let upgrade = websocket::upgrade(&mut request);
         let (mut head, mut body) = request.into_parts();
         adopt_authority(&mut head);
         let (method, path) = (head.method.clone(), head.uri.path().to_owned());
         if let Some(door) = inner.door(&head) {
-            let visit = front::Visit { door, source_ip, request_id };
+            let visit = front::Visit { door, source_ip, request_id, upgrade };
             let response = inner.front(entrance, visit, head, path, &mut body).await;
             return into_http(response, &method, &request_id);
         }

@@ -80,7 +80,8 @@ impl<B: Backend> Edge<B> {
             let (edge, entrance) = (edge.clone(), Arc::clone(&entrance));
             async move { Ok::<_, Infallible>(edge.answer(&entrance, source_ip, request).await) }
         });
-        let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+        let mut connection =
+            pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
         // hyper's own limit begins with the first byte of a request; this one with the connection.
         let mut first_request =
             pin!(tokio::time::sleep(Duration::from_millis(self.config().header_read_ms_max)));

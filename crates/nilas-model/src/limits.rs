@@ -23,6 +23,19 @@ pub const API_BACKEND_CONNECTIONS_IDLE_MAX: usize = 32;
 pub const HTTP_APIS_MAX: usize = 10_000;
 /// Routes, integrations and authorizers of one HTTP API together; AWS's quotas are 300, 300 and 10.
 pub const HTTP_API_PARTS_MAX: usize = 1_000;
+/// A message of a WebSocket's, one frame of it, bytes.
+pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 131_072;
+pub const WEBSOCKET_FRAME_BYTES_MAX: usize = 32_768;
+/// Clients of WebSocket APIs at once.
+pub const WEBSOCKET_CONNECTIONS_MAX: usize = 2_000;
+/// Messages to one client that wait to be sent, and bytes to all of them.
+pub const WEBSOCKET_QUEUED_MESSAGES_MAX: usize = 64;
+pub const WEBSOCKET_QUEUED_BYTES_MAX: usize = 67_108_864;
+/// Messages of one client that functions work at; more are not read meanwhile.
+pub const WEBSOCKET_MESSAGES_AT_WORK_MAX: usize = 16;
+/// How long a client may be silent, and connected at all, seconds.
+pub const WEBSOCKET_IDLE_S_MAX: u64 = 600;
+pub const WEBSOCKET_LIFE_S_MAX: u64 = 7_200;
 /// Largest asynchronous invocation request, bytes.
 pub const ASYNC_PAYLOAD_BYTES_MAX: usize = 1_048_576;
 /// Largest deployment package sent in a request, bytes, zipped.

@@ -14,7 +14,7 @@ use crate::blob_use::{BlobOwner, BlobUse};
 use crate::calls::Calls;
 use crate::cloudformation::CloudFormation;
 use crate::ecr::Ecr;
-use crate::front::{self, FrontRequest};
+use crate::front::{self, Connections, FrontRequest, Session};
 use crate::iam::Iam;
 use crate::kms::Kms;
 use crate::lambda::{Lambda, LambdaConfig, LambdaStartError, RuntimeCatalog, SigningKey};
@@ -61,6 +61,7 @@ pub(crate) struct Inner {
     s3: S3Door,
     rest_apis: RestApis,
     http_apis: HttpApis,
+    connections: Connections,
     logs: Logs,
     iam: Iam,
     sts: Sts,
@@ -103,10 +104,9 @@ impl Services {
         let lambda = lambda.await?;
         sweep_blobs(&blob_use, &lambda, &s3).await;
         let logs = store.logs();
-        let rest_apis = RestApis::load(store.records(), Arc::clone(&clock)).await;
-        let rest_apis = rest_apis.map_err(|source| ServicesStartError::ApiGateway { source })?;
-        let http_apis = HttpApis::load(store.records(), Arc::clone(&clock)).await;
-        let http_apis = http_apis.map_err(|source| ServicesStartError::ApiGateway { source })?;
+        let apis = load_apis(&store, &clock).await;
+        let (rest_apis, http_apis) =
+            apis.map_err(|source| ServicesStartError::ApiGateway { source })?;
         let stacks = CloudFormation::open(
             store.records(),
             calls.clone(),
@@ -129,6 +129,7 @@ impl Services {
             s3,
             rest_apis,
             http_apis,
+            connections: Connections::default(),
             logs,
             iam,
             sts,
@@ -160,6 +161,11 @@ impl Services {
         front::handle(&self.0, request).await
     }
 
+    /// Lets a client speak WebSockets with an API of a user's; or the answer that does not.
+    pub async fn connect(&self, request: FrontRequest) -> Result<Session, ApiResponse> {
+        front::connect(&self.0, request).await
+    }
+
     /// Whether `host`, in lower case and without a port, is a custom domain of an API.
     pub fn is_custom_domain(&self, host: &str) -> bool {
         self.0.rest_apis.doors().has_domain(host)
@@ -181,6 +187,10 @@ impl Inner {
 
     pub(crate) fn http_apis(&self) -> &HttpApis {
         &self.http_apis
+    }
+
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.connections
     }
 
     pub(crate) fn now_ms(&self) -> u64 {
@@ -227,6 +237,16 @@ impl Inner {
         response.set_header("x-amzn-requestid", &request.request_id.to_string());
         response
     }
+}
+
+/// Both versions of API Gateway.
+async fn load_apis(
+    store: &Store,
+    clock: &Arc<dyn Clock>,
+) -> Result<(RestApis, HttpApis), StoreError> {
+    let rest_apis = RestApis::load(store.records(), Arc::clone(clock)).await?;
+    let http_apis = HttpApis::load(store.records(), Arc::clone(clock)).await?;
+    Ok((rest_apis, http_apis))
 }
 
 /// Every service that stores blobs is asked before one goes.

@@ -18,7 +18,8 @@ use nilas_wire::sigv4::{self, Parts};
 use nilas_wire::{ApiRequest, ApiResponse, Fault, Protocol, Service, SigError};
 use tracing::error;
 
-use super::{Entrance, Inner};
+use super::websocket::Upgrade;
+use super::{Entrance, Inner, websocket};
 use crate::authenticate::{Authenticator, Pending};
 use crate::backend::Backend;
 use crate::body::{self, BodyError, Buffered};
@@ -28,6 +29,8 @@ pub(super) struct Visit {
     pub(super) door: Door,
     pub(super) source_ip: IpAddr,
     pub(super) request_id: RequestId,
+    /// If the client asks to speak WebSockets.
+    pub(super) upgrade: Option<Upgrade>,
 }
 
 impl<B: Backend> Inner<B> {
@@ -93,7 +96,7 @@ impl<B: Backend> Inner<B> {
                 .map(|(auth, _)| auth)
                 .map_err(|error| error.fault(Protocol::RestJson))
         });
-        let Visit { door, source_ip, request_id } = visit;
+        let Visit { door, source_ip, request_id, upgrade } = visit;
         let protocol = protocol(head.version);
         let Head { method, headers, .. } = head;
         let local = entrance.local;
@@ -103,7 +106,10 @@ impl<B: Backend> Inner<B> {
         let backend = Arc::clone(&self.backend);
         // Runs to its end even if the client goes away, as AWS does, and survives its panics.
         let answering = tokio::spawn(async move {
-            let response = backend.front(request).await;
+            let response = match upgrade {
+                None => backend.front(request).await,
+                Some(upgrade) => websocket::open(backend.as_ref(), request, upgrade).await,
+            };
             drop(held);
             response
         });

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use nilas_edge::{Backend, Edge, EdgeConfig, Identity};
 use nilas_model::{AuthContext, Clock, Origin, SimClock, SystemClock};
-use nilas_services::front::FrontRequest;
+use nilas_services::front::{FrontRequest, Session};
 use nilas_wire::sigv4::{ClientKey, Signer};
 use nilas_wire::{ApiRequest, ApiResponse, Service};
 use tokio::sync::watch;
@@ -55,6 +55,10 @@ impl Backend for Echo {
         let text =
             format!("{:?} {} {} {body} {caller}", front.door, front.source_ip, front.protocol);
         ApiResponse::with_body(StatusCode::OK, "text/plain", text)
+    }
+
+    async fn connect(&self, front: FrontRequest) -> Result<Session, ApiResponse> {
+        Err(self.front(front).await)
     }
 
     fn is_custom_domain(&self, host: &str) -> bool {

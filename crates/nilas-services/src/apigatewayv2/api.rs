@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::fault::{absent, bad};
 use super::members::{self, API, Members, text};
 use super::record::{ApiRecord, Definition, id};
-use super::{Answer, Cx, created, import, no_content, ok, page, part};
+use super::{Answer, Cx, created, import, no_content, ok, page, part, sockets};
 
 pub(super) async fn create(cx: &Cx<'_>) -> Result<Answer, Fault> {
     let body = members::body(&cx.request.body)?;
@@ -19,7 +19,7 @@ pub(super) async fn create(cx: &Cx<'_>) -> Result<Answer, Fault> {
     }
     match text(&api, "protocolType") {
         Some("HTTP") => {}
-        Some("WEBSOCKET") => return Err(absent("WebSocket APIs")),
+        Some("WEBSOCKET") => check_websocket(&api, &body)?,
         _ => return Err(bad("Invalid protocol specified. Must be one of [HTTP, WEBSOCKET]")),
     }
     defaults(cx, &mut api);
@@ -34,6 +34,14 @@ pub(super) async fn create(cx: &Cx<'_>) -> Result<Answer, Fault> {
     }
     let record = cx.apis.create(record).await?;
     Ok(created(shown(&record, cx.request)))
+}
+
+fn check_websocket(api: &Members, body: &Members) -> Result<(), Fault> {
+    sockets::check_selection(text(api, "routeSelectionExpression"))?;
+    if body.contains_key("target") || body.contains_key("corsConfiguration") {
+        return Err(bad("Quick create and CORS are supported for HTTP protocol APIs only"));
+    }
+    Ok(())
 }
 
 fn record(cx: &Cx<'_>, api: Members) -> ApiRecord {
@@ -99,7 +107,9 @@ fn shown(record: &ApiRecord, request: &ApiRequest) -> Value {
     let port =
         base.rsplit_once(':').map(|(_, port)| port).filter(|port| port.parse::<u16>().is_ok());
     let port = port.map(|port| format!(":{port}")).unwrap_or_default();
-    let endpoint = format!("http://{}.execute-api.{}.localhost{port}", record.id, record.region);
+    let scheme = if record.definition.is_websocket() { "ws" } else { "http" };
+    let endpoint =
+        format!("{scheme}://{}.execute-api.{}.localhost{port}", record.id, record.region);
     api.insert("apiEndpoint".to_owned(), endpoint.into());
     api.insert("apiId".to_owned(), record.id.as_str().into());
     api.into()
@@ -120,6 +130,9 @@ pub(super) async fn update(cx: &Cx<'_>, id: &str) -> Result<Answer, Fault> {
     taken.remove("protocolType");
     taken.remove("tags");
     let answer = cx.apis.change(cx.auth, id, |record| {
+        if record.definition.is_websocket() && taken.contains_key("routeSelectionExpression") {
+            sockets::check_selection(text(&taken, "routeSelectionExpression"))?;
+        }
         record.definition.api.extend(taken);
         Ok(shown(record, cx.request))
     });

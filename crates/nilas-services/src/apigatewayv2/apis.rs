@@ -232,7 +232,8 @@ impl HttpApis {
 
 impl Definition {
     fn size(&self) -> usize {
-        self.routes.len() + self.integrations.len() + self.authorizers.len()
+        let responses = self.route_responses.values().map(BTreeMap::len).sum::<usize>();
+        self.routes.len() + self.integrations.len() + self.authorizers.len() + responses
     }
 }
 

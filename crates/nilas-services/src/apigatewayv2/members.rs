@@ -48,6 +48,12 @@ pub(super) const ROUTE: Table = &[
     ("routeResponseSelectionExpression", Text),
     ("target", Text),
 ];
+pub(super) const ROUTE_RESPONSE: Table = &[
+    ("modelSelectionExpression", Text),
+    ("responseModels", Object),
+    ("responseParameters", Object),
+    ("routeResponseKey", Text),
+];
 pub(super) const INTEGRATION: Table = &[
     ("connectionId", Text),
     ("connectionType", Text),

@@ -1,8 +1,8 @@
-//! API Gateway's second version, control plane: HTTP APIs with their routes, integrations, authorizers, stages and
-//! deployments.
+//! API Gateway's second version, control plane: HTTP and WebSocket APIs with their routes, integrations, authorizers, stages
+//! and deployments.
 //!
 //! `members.rs` says which members a resource has, `router.rs` which operations there are. What the data plane reads is
-//! made of them in `front/http`. Creating a WebSocket API is refused.
+//! made of them in `front/http`.
 
 mod api;
 mod apis;
@@ -11,7 +11,9 @@ mod import;
 mod members;
 mod part;
 mod record;
+mod responses;
 mod router;
+mod sockets;
 mod stage;
 
 use http::StatusCode;

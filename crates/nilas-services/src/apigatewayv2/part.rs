@@ -8,7 +8,7 @@ use serde_json::json;
 use super::fault::{absent, bad, conflict, not_found};
 use super::members::{self, Members, Table, text};
 use super::record::{ApiRecord, Definition, id};
-use super::{Answer, Cx, created, no_content, ok, page};
+use super::{Answer, Cx, created, no_content, ok, page, sockets};
 
 /// A kind of part that an API has many of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,12 +93,15 @@ pub(super) async fn route(
             let remove = |record: &mut ApiRecord| {
                 check_unused(kind, id, &record.definition)?;
                 let removed = kind.parts_mut(&mut record.definition).remove(*id);
+                if kind == Kind::Route {
+                    record.definition.route_responses.remove(*id);
+                }
                 removed.map(drop).ok_or_else(|| kind.missing(id))
             };
             cx.apis.change(cx.auth, api, remove).await?;
             Ok(no_content())
         }
-        _ => Err(absent(format_args!("{verb} of '{}' of HTTP APIs", rest.join("/")))),
+        _ => Err(absent(format_args!("{verb} of '{}' of APIs", rest.join("/")))),
     }
 }
 
@@ -125,10 +128,12 @@ async fn put(cx: &Cx<'_>, kind: Kind, api: &str, known: Option<&str>) -> Result<
 }
 
 fn complete(kind: Kind, part: &mut Members, id: &str, all: &Definition) -> Result<(), Fault> {
-    match kind {
-        Kind::Route => complete_route(part, id, all),
-        Kind::Integration => complete_integration(part),
-        Kind::Authorizer => complete_authorizer(part),
+    match (kind, all.is_websocket()) {
+        (Kind::Route, _) => complete_route(part, id, all),
+        (Kind::Integration, false) => complete_integration(part),
+        (Kind::Authorizer, false) => complete_authorizer(part),
+        (Kind::Integration, true) => sockets::complete_integration(part),
+        (Kind::Authorizer, true) => sockets::complete_authorizer(part),
     }
 }
 
@@ -136,7 +141,11 @@ fn complete_route(route: &mut Members, id: &str, all: &Definition) -> Result<(),
     route.entry("apiKeyRequired").or_insert(json!(false));
     route.entry("authorizationType").or_insert(json!("NONE"));
     let key = text(route, "routeKey").unwrap_or_default();
-    check_route_key(key)?;
+    if all.is_websocket() {
+        sockets::check_route(route)?
+    } else {
+        check_route_key(key)?
+    }
     let twin =
         |(known, other): (&String, &Members)| known != id && text(other, "routeKey") == Some(key);
     if all.routes.iter().any(twin) {

@@ -1,11 +1,11 @@
-//! An HTTP API as it is stored.
+//! An HTTP or WebSocket API as it is stored.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::members::Members;
+use super::members::{Members, text};
 
 /// One API: all but what its deployments hold.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -27,6 +27,15 @@ pub(crate) struct Definition {
     pub(crate) routes: BTreeMap<String, Members>,
     pub(crate) integrations: BTreeMap<String, Members>,
     pub(crate) authorizers: BTreeMap<String, Members>,
+    /// Of a WebSocket API's routes, by the route's id.
+    #[serde(default)]
+    pub(crate) route_responses: BTreeMap<String, BTreeMap<String, Members>>,
+}
+
+impl Definition {
+    pub(crate) fn is_websocket(&self) -> bool {
+        text(&self.api, "protocolType") == Some("WEBSOCKET")
+    }
 }
 
 /// An id of `chars` of `[a-z0-9]`, as AWS's look.

@@ -4,7 +4,7 @@ use nilas_wire::{Fault, percent};
 
 use super::fault::{absent, not_found};
 use super::part::{self, Kind};
-use super::{Answer, Cx, api, stage};
+use super::{Answer, Cx, api, responses, stage};
 
 pub(super) async fn route(cx: &Cx<'_>) -> Result<Answer, Fault> {
     let path = cx.request.path.trim_matches('/');
@@ -22,6 +22,9 @@ pub(super) async fn route(cx: &Cx<'_>) -> Result<Answer, Fault> {
         (verb, ["apis", id, "stages", rest @ ..]) => stage::route(cx, verb, id, rest).await,
         (verb, ["apis", id, "deployments", rest @ ..]) => {
             stage::deployments(cx, verb, id, rest).await
+        }
+        (verb, ["apis", id, "routes", route, "routeresponses", rest @ ..]) => {
+            responses::route(cx, verb, (id, route), rest).await
         }
         (verb, ["apis", id, kind, rest @ ..]) => match Kind::of(kind) {
             Some(kind) => part::route(cx, kind, verb, id, rest).await,

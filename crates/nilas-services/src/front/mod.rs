@@ -8,14 +8,19 @@ mod function_url;
 pub(crate) mod http;
 pub(crate) mod rest;
 mod throttle;
+mod websocket;
 
 use std::net::IpAddr;
+
+use std::sync::Arc;
 
 use ::http::StatusCode;
 use nilas_model::{AuthContext, Origin};
 use nilas_wire::{ApiRequest, ApiResponse, Fault};
 
 use crate::services::Inner;
+pub(crate) use websocket::{Connections, body_path};
+pub use websocket::{Outgoing, Session};
 
 /// A request as it came to a door.
 #[derive(Debug, Clone)]
@@ -80,6 +85,10 @@ impl Door {
 pub(crate) async fn handle(services: &Inner, request: FrontRequest) -> ApiResponse {
     match &request.door {
         Door::Api { id, place } => match services.http_apis().doors().get(id) {
+            Some(api) if websocket::is_websocket(&api, place) => {
+                let managed = websocket::manage(services.connections(), &api, place, &request);
+                managed.unwrap_or_else(websocket::upgrade_required)
+            }
             Some(api) => {
                 let cx = http::Cx {
                     lambda: services.lambda(),
@@ -100,6 +109,21 @@ pub(crate) async fn handle(services: &Inner, request: FrontRequest) -> ApiRespon
             services.cloudformation().callback(token, &request.request)
         }
     }
+}
+
+/// Answers a request to speak WebSockets; to what speaks no such thing, it is a request like others.
+pub(crate) async fn connect(
+    services: &Arc<Inner>,
+    request: FrontRequest,
+) -> Result<Session, ApiResponse> {
+    if let Door::Api { id, place } = &request.door
+        && let Some(api) = services.http_apis().doors().get(id)
+        && websocket::is_websocket(&api, place)
+    {
+        let place = place.clone();
+        return Box::pin(websocket::connect(services, api, &place, request)).await;
+    }
+    Err(handle(services, request).await)
 }
 
 /// What AWS answers below a name that no API has.

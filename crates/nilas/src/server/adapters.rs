@@ -4,7 +4,7 @@ use nilas_edge::Backend;
 use nilas_engine::{LogEvent, LogSink};
 use nilas_model::AuthContext;
 use nilas_services::Services;
-use nilas_services::front::FrontRequest;
+use nilas_services::front::{FrontRequest, Session};
 use nilas_store::{LogRow, Logs};
 use nilas_wire::{ApiRequest, ApiResponse, Service};
 
@@ -24,6 +24,10 @@ impl Backend for AllServices {
 
     async fn front(&self, request: FrontRequest) -> ApiResponse {
         self.0.front(request).await
+    }
+
+    async fn connect(&self, request: FrontRequest) -> Result<Session, ApiResponse> {
+        self.0.connect(request).await
     }
 
     fn is_custom_domain(&self, host: &str) -> bool {

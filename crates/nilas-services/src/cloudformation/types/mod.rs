@@ -37,6 +37,7 @@ const TYPES: &[&ResourceType] = &[
     &apigatewayv2::deployment::TYPE,
     &apigatewayv2::integration::TYPE,
     &apigatewayv2::route::TYPE,
+    &apigatewayv2::route_response::TYPE,
     &apigatewayv2::stage::TYPE,
     &cdk::metadata::TYPE,
     &cloudformation::custom_resource::TYPE,

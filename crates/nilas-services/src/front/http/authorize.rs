@@ -15,7 +15,10 @@ use super::{Cx, call, event, internal_error};
 use crate::front::message;
 
 /// Who the caller is, or the answer that turns it away.
-pub(super) async fn check(cx: &Cx<'_>, exchange: &Exchange) -> Result<Authorized, ApiResponse> {
+pub(in crate::front) async fn check(
+    cx: &Cx<'_>,
+    exchange: &Exchange,
+) -> Result<Authorized, ApiResponse> {
     match &exchange.found.route.authorization {
         Authorization::None => Ok(Authorized::Nobody),
         Authorization::Iam => match &exchange.caller {
@@ -96,7 +99,7 @@ fn decision_key(
     authorizer: &Authorizer,
     identity: &[String],
 ) -> Option<String> {
-    if authorizer.ttl_s == 0 || identity.is_empty() {
+    if authorizer.ttl_s == 0 || identity.is_empty() || exchange.connection_id.is_some() {
         return None;
     }
     let Exchange { api, stage, deployment, .. } = exchange;
@@ -196,7 +199,9 @@ fn like(pattern: &str, text: &str) -> bool {
 
 /// The value of an identity source, as `$request.header.Authorization`; none if it is missing or empty.
 fn value_of(exchange: &Exchange, source: &str) -> Option<String> {
-    let (kind, name) = source.strip_prefix('$')?.rsplit_once('.')?;
+    // WebSocket APIs have `route.request.header.Auth`, HTTP APIs `$request.header.Auth`.
+    let short = source.strip_prefix("route.").or_else(|| source.strip_prefix('$'));
+    let (kind, name) = short.unwrap_or(source).rsplit_once('.')?;
     let found = match kind {
         "request.header" => exchange.headers.get(&name.to_ascii_lowercase()).cloned(),
         "request.querystring" => {

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::exchange::{Authorized, Exchange};
+use crate::front::websocket;
 use crate::sts;
 
 /// The event of an integration, JSON. `is_v2` is of its payload format.
@@ -13,15 +14,16 @@ pub(super) fn of(exchange: &Exchange, is_v2: bool) -> Vec<u8> {
 }
 
 /// Pairs as an object, null if there are none.
-fn pairs(pairs: &[(String, String)]) -> Value {
+pub(in crate::front) fn pairs(pairs: &[(String, String)]) -> Value {
     if pairs.is_empty() {
         return Value::Null;
     }
     Value::Object(pairs.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect())
 }
 
-fn time(exchange: &Exchange) -> String {
-    let time = i64::try_from(exchange.now_ms).unwrap_or(0);
+/// `19/Nov/2026:08:00:00 +0000`
+pub(in crate::front) fn time(now_ms: u64) -> String {
+    let time = i64::try_from(now_ms).unwrap_or(0);
     let time = jiff::Timestamp::from_millisecond(time).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     time.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string()
 }
@@ -97,7 +99,7 @@ fn context_2(exchange: &Exchange) -> Value {
     set("requestId", request_id(exchange).into());
     set("routeKey", exchange.found.route.key.as_str().into());
     set("stage", exchange.stage.as_str().into());
-    set("time", time(exchange).into());
+    set("time", time(exchange.now_ms).into());
     set("timeEpoch", exchange.now_ms.into());
     context.into()
 }
@@ -179,7 +181,7 @@ fn context_1(exchange: &Exchange) -> Value {
         "path": exchange.path,
         "protocol": exchange.protocol,
         "requestId": request_id(exchange),
-        "requestTime": time(exchange),
+        "requestTime": time(exchange.now_ms),
         "requestTimeEpoch": exchange.now_ms,
         "resourceId": exchange.found.route.key,
         "resourcePath": resource(exchange),
@@ -201,6 +203,9 @@ fn or_null(scopes: &[String]) -> Value {
 
 /// The event of a REQUEST authorizer, JSON. `identity` are the values of its identity sources.
 pub(super) fn of_authorizer(exchange: &Exchange, identity: &[String], is_v2: bool) -> Vec<u8> {
+    if exchange.connection_id.is_some() {
+        return websocket::of_authorizer(exchange).to_string().into_bytes();
+    }
     let mut event = if is_v2 { version_2(exchange) } else { version_1(exchange) };
     event["type"] = "REQUEST".into();
     if let Some(members) = event.as_object_mut() {

@@ -10,29 +10,33 @@ use nilas_wire::{ApiRequest, Fault, percent};
 use serde_json::{Map, Value};
 
 use super::routes::Found;
-use super::snapshot::ApiSnapshot;
+use super::snapshot::{ApiSnapshot, Route, Stage};
+use crate::front::{FrontRequest, Place};
 
-pub(super) struct Exchange {
-    pub(super) api: Arc<ApiSnapshot>,
-    pub(super) stage: String,
-    pub(super) deployment: String,
-    pub(super) variables: Vec<(String, String)>,
-    pub(super) found: Found,
-    pub(super) request: ApiRequest,
+#[derive(Debug)]
+pub(in crate::front) struct Exchange {
+    pub(in crate::front) api: Arc<ApiSnapshot>,
+    pub(in crate::front) stage: String,
+    pub(in crate::front) deployment: String,
+    pub(in crate::front) variables: Vec<(String, String)>,
+    pub(in crate::front) found: Found,
+    pub(in crate::front) request: ApiRequest,
     /// With the stage, unless that is `$default`; percent-decoded.
-    pub(super) path: String,
+    pub(in crate::front) path: String,
     /// Names in lower case, in their order; many values of one name joined by commas.
-    pub(super) headers: BTreeMap<String, String>,
-    pub(super) source_ip: String,
-    pub(super) protocol: &'static str,
-    pub(super) caller: Result<AuthContext, Fault>,
-    pub(super) now_ms: u64,
-    pub(super) authorizer: Authorized,
+    pub(in crate::front) headers: BTreeMap<String, String>,
+    pub(in crate::front) source_ip: String,
+    pub(in crate::front) protocol: &'static str,
+    pub(in crate::front) caller: Result<AuthContext, Fault>,
+    pub(in crate::front) now_ms: u64,
+    pub(in crate::front) authorizer: Authorized,
+    /// Of a WebSocket's.
+    pub(in crate::front) connection_id: Option<String>,
 }
 
 /// What is known of a caller when the integration is asked.
 #[derive(Debug, Default)]
-pub(super) enum Authorized {
+pub(in crate::front) enum Authorized {
     #[default]
     Nobody,
     Iam,
@@ -83,7 +87,7 @@ impl Exchange {
         self.headers.get("x-amzn-trace-id").map(String::as_str)
     }
 
-    pub(super) fn domain(&self) -> String {
+    pub(in crate::front) fn domain(&self) -> String {
         let host = self.request.header("host").unwrap_or_default();
         let host = host.split(':').next().unwrap_or_default();
         if host.starts_with(&self.api.id) {
@@ -93,7 +97,7 @@ impl Exchange {
     }
 
     /// Names with all their values, decoded, in the order they came.
-    pub(super) fn query(&self) -> Vec<(String, Vec<String>)> {
+    pub(in crate::front) fn query(&self) -> Vec<(String, Vec<String>)> {
         let mut all: Vec<(String, Vec<String>)> = Vec::new();
         for (name, value) in percent::query_pairs(&self.request.query) {
             match all.iter_mut().find(|(known, _)| *known == name) {
@@ -111,8 +115,49 @@ impl Exchange {
         format!("arn:aws:execute-api:{}:{}:{}/{stage}/{route}", api.region, api.account, api.id)
     }
 
+    /// The request that connects a WebSocket, at `route` if there is one for it.
+    pub(in crate::front) fn of_socket(
+        api: &Arc<ApiSnapshot>,
+        stage: &Stage,
+        route: Option<Arc<Route>>,
+        front: FrontRequest,
+        now_ms: u64,
+    ) -> Self {
+        let source_ip = front.source_ip.to_string();
+        Self {
+            api: Arc::clone(api),
+            stage: stage.name.clone(),
+            deployment: stage.deployment.clone(),
+            variables: stage.variables.clone(),
+            found: Found { route: route.unwrap_or_default(), variables: Vec::new() },
+            headers: Self::headers(&front.request, &source_ip, now_ms),
+            path: percent::decode(&front.request.path).into_owned(),
+            request: front.request,
+            source_ip,
+            protocol: front.protocol,
+            caller: front.caller,
+            now_ms,
+            authorizer: Authorized::Nobody,
+            connection_id: None,
+        }
+    }
+
+    /// Where the stage is found again.
+    pub(in crate::front) fn stage_place(&self) -> Place {
+        Place::Stage { stage: self.stage.clone(), path: "/".to_owned() }
+    }
+
+    /// `arn:aws:execute-api:REGION:ACCOUNT:API/STAGE/$connect`
+    pub(in crate::front) fn socket_arn(&self, route: &str) -> String {
+        let Self { api, stage, .. } = self;
+        format!("arn:aws:execute-api:{}:{}:{}/{stage}/{route}", api.region, api.account, api.id)
+    }
+
     /// As a route's caller sees it: the verb and path that were asked for.
     pub(super) fn request_arn(&self) -> String {
+        if self.connection_id.is_some() {
+            return self.socket_arn("$connect");
+        }
         let Self { api, stage, request, .. } = self;
         let path = match self.stage.as_str() {
             "$default" => self.path.as_str(),

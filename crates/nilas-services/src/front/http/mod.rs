@@ -1,7 +1,7 @@
 //! HTTP APIs, data plane: stage, CORS, route, throttling, authorization, function, answer.
 
 mod answer;
-mod authorize;
+pub(super) mod authorize;
 mod call;
 mod cors;
 mod decisions;
@@ -20,9 +20,11 @@ use nilas_wire::{ApiResponse, percent};
 
 use super::{FrontRequest, Place, message};
 use crate::lambda::Lambda;
-use exchange::{Authorized, Exchange};
-use snapshot::Stage;
+pub(super) use event::{pairs, time as event_time};
+pub(super) use exchange::{Authorized, Exchange};
+pub(super) use snapshot::Route;
 pub(crate) use snapshot::{ApiSnapshot, Deployed, Doors};
+use snapshot::{Integration, Stage};
 
 /// What a request is answered with.
 #[derive(Debug)]
@@ -76,6 +78,7 @@ pub(crate) async fn handle(
                 caller: front.caller,
                 now_ms: cx.now_ms,
                 authorizer: Authorized::Nobody,
+                connection_id: None,
                 api: Arc::clone(&api),
             };
             integrate(cx, exchange).await
@@ -88,7 +91,7 @@ pub(crate) async fn handle(
 }
 
 /// The stage that a path begins with, else `$default`, and the path below it.
-fn locate<'a>(api: &'a ApiSnapshot, place: &'a Place) -> Option<(&'a Stage, &'a str)> {
+pub(super) fn locate<'a>(api: &'a ApiSnapshot, place: &'a Place) -> Option<(&'a Stage, &'a str)> {
     let path = match place {
         Place::Stage { stage, path } => return Some((api.stages.get(stage)?, path)),
         Place::Path(path) => path,
@@ -123,6 +126,22 @@ async fn integrate(cx: &Cx<'_>, mut exchange: Exchange) -> ApiResponse {
         }
         Err(call::NoAnswer::Failed) => internal_error(),
     }
+}
+
+/// What the function of `integration` answers to `payload`; none if it fails.
+pub(super) async fn call_function(
+    cx: &Cx<'_>,
+    exchange: &Exchange,
+    integration: &Integration,
+    source: &str,
+    payload: Bytes,
+) -> Option<Bytes> {
+    let function = call::Function {
+        arn: &integration.function,
+        source: (!integration.has_role).then_some(source),
+        timeout: integration.timeout,
+    };
+    call::function(cx.lambda, exchange, &function, payload).await.ok()
 }
 
 fn internal_error() -> ApiResponse {

@@ -26,8 +26,8 @@ enum Segment {
 
 /// A route with the path's variables, percent-decoded.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) route: Arc<Route>,
+pub(in crate::front) struct Found {
+    pub(in crate::front) route: Arc<Route>,
     pub(super) variables: Vec<(String, String)>,
 }
 
@@ -99,7 +99,7 @@ mod tests {
         let mut routes = Routes::default();
         for key in keys {
             let authorization = Authorization::None;
-            let route = Route { key: (*key).to_owned(), authorization, integration: None };
+            let route = Route { key: (*key).to_owned(), authorization, ..Route::default() };
             match key.split_once(' ') {
                 None => routes.default = Some(Arc::new(route)),
                 Some((verb, path)) => {

@@ -42,7 +42,13 @@ impl Doors {
     }
 
     /// Whether the rates of a stage let one more request to a route through.
-    pub(super) fn admits(&self, api: &ApiSnapshot, stage: &Stage, key: &str, now_ms: u64) -> bool {
+    pub(in crate::front) fn admits(
+        &self,
+        api: &ApiSnapshot,
+        stage: &Stage,
+        key: &str,
+        now_ms: u64,
+    ) -> bool {
         let (limit, name) = match (stage.throttles.get(key), stage.throttle) {
             (Some(limit), _) => (*limit, key),
             (None, Some(limit)) => (limit, "*"),
@@ -54,47 +60,63 @@ impl Doors {
 
 #[derive(Debug)]
 pub(crate) struct ApiSnapshot {
-    pub(super) id: String,
-    pub(super) account: String,
-    pub(super) region: String,
+    pub(in crate::front) id: String,
+    pub(in crate::front) account: String,
+    pub(in crate::front) region: String,
     /// By name.
     pub(super) stages: HashMap<String, Stage>,
 }
 
 #[derive(Debug)]
-pub(super) struct Stage {
-    pub(super) name: String,
-    pub(super) variables: Vec<(String, String)>,
-    pub(super) deployment: String,
+pub(in crate::front) struct Stage {
+    pub(in crate::front) name: String,
+    pub(in crate::front) variables: Vec<(String, String)>,
+    pub(in crate::front) deployment: String,
     /// Of all routes together that have no limit of their own.
     throttle: Option<Throttle>,
     /// By route key.
     throttles: HashMap<String, Throttle>,
-    pub(super) deployed: Arc<Deployed>,
+    pub(in crate::front) deployed: Arc<Deployed>,
 }
 
 /// What a deployment holds.
 #[derive(Debug)]
 pub(crate) struct Deployed {
     pub(super) cors: Option<Cors>,
-    pub(super) is_disabled: bool,
+    pub(in crate::front) is_disabled: bool,
     pub(super) routes: Routes,
+    /// Of a WebSocket API, instead of `routes`.
+    pub(in crate::front) sockets: Option<SocketRoutes>,
 }
 
+/// Routes of messages.
 #[derive(Debug)]
-pub(super) struct Route {
+pub(in crate::front) struct SocketRoutes {
+    /// `$request.body.action`
+    pub(in crate::front) selection: String,
+    pub(in crate::front) by_key: HashMap<String, Arc<Route>>,
+}
+
+#[derive(Debug, Default)]
+pub(in crate::front) struct Route {
     /// `GET /pets/{id}`, `$default`
-    pub(super) key: String,
+    pub(in crate::front) key: String,
     pub(super) authorization: Authorization,
-    pub(super) integration: Option<Integration>,
+    pub(in crate::front) integration: Option<Integration>,
+    /// Whether a WebSocket's client gets what the function answers.
+    pub(in crate::front) responds: bool,
 }
 
-#[derive(Debug)]
-pub(super) enum Authorization {
+#[derive(Debug, Default)]
+pub(in crate::front) enum Authorization {
+    #[default]
     None,
     Iam,
     Lambda(Arc<Authorizer>),
-    Jwt { authorizer: Arc<TokenAuthorizer>, scopes: Vec<String> },
+    Jwt {
+        authorizer: Arc<TokenAuthorizer>,
+        scopes: Vec<String>,
+    },
 }
 
 /// Asks for a JSON Web Token.
@@ -106,7 +128,7 @@ pub(super) struct TokenAuthorizer {
 }
 
 #[derive(Debug)]
-pub(super) struct Integration {
+pub(in crate::front) struct Integration {
     /// The function's ARN; stage variables in it are not yet replaced.
     pub(super) function: String,
     pub(super) has_role: bool,
@@ -167,6 +189,9 @@ impl Deployed {
             .map(|(id, members)| (id.as_str(), Guard::of(id, members)))
             .collect();
         let mut routes = Routes::default();
+        let selection = || text(&definition.api, "routeSelectionExpression").unwrap_or_default();
+        let mut sockets = (text(&definition.api, "protocolType") == Some("WEBSOCKET"))
+            .then(|| SocketRoutes { selection: selection().to_owned(), by_key: HashMap::new() });
         for members in definition.routes.values() {
             let key = text(members, "routeKey").unwrap_or_default().to_owned();
             let authorizer = text(members, "authorizerId").and_then(|id| authorizers.get(id));
@@ -184,7 +209,16 @@ impl Deployed {
             };
             let integration = text(members, "target").and_then(|t| t.strip_prefix("integrations/"));
             let integration = integration.and_then(|id| definition.integrations.get(id));
-            let route = Route { authorization, integration: integration.map(of_integration), key };
+            let responds = text(members, "routeResponseSelectionExpression").is_some()
+                && text(members, "routeId").is_some_and(|id| {
+                    definition.route_responses.get(id).is_some_and(|all| !all.is_empty())
+                });
+            let integration = integration.map(of_integration);
+            let route = Route { key, authorization, integration, responds };
+            if let Some(sockets) = &mut sockets {
+                sockets.by_key.insert(route.key.clone(), Arc::new(route));
+                continue;
+            }
             match route.key.split_once(' ') {
                 None => routes.default = Some(Arc::new(route)),
                 Some((verb, path)) => {
@@ -197,6 +231,7 @@ impl Deployed {
             cors: definition.api.get("corsConfiguration").map(Cors::of),
             is_disabled: flag(&definition.api, "disableExecuteApiEndpoint"),
             routes,
+            sockets,
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::cloudformation::resource::{Property, ResourceType, Shape};
 
 const PART: Part = Part {
     segment: "authorizers",
+    within: None,
     id: "authorizerId",
     attribute: Some("AuthorizerId"),
     known_by: None,

@@ -5,6 +5,7 @@ use crate::cloudformation::resource::{Property, ResourceType};
 
 const PART: Part = Part {
     segment: "deployments",
+    within: None,
     id: "deploymentId",
     attribute: Some("DeploymentId"),
     known_by: None,

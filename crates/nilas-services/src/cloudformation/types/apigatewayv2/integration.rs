@@ -5,6 +5,7 @@ use crate::cloudformation::resource::{Property, ResourceType};
 
 const PART: Part = Part {
     segment: "integrations",
+    within: None,
     id: "integrationId",
     attribute: Some("IntegrationId"),
     known_by: None,

@@ -1,10 +1,11 @@
-//! API Gateway's second version: HTTP APIs. Most types are parts of an API and are made alike.
+//! API Gateway's second version: HTTP and WebSocket APIs. Most types are parts of an API and are made alike.
 
 pub(super) mod api;
 pub(super) mod authorizer;
 pub(super) mod deployment;
 pub(super) mod integration;
 pub(super) mod route;
+pub(super) mod route_response;
 pub(super) mod stage;
 
 use http::Method;
@@ -20,6 +21,8 @@ use crate::cloudformation::resource::{Change, Cx, Resource};
 struct Part {
     /// `routes`
     segment: &'static str,
+    /// The part of which it is one: its segment, and the property that names it.
+    within: Option<(&'static str, &'static str)>,
     /// The member of answers that `Ref` answers.
     id: &'static str,
     /// The attribute of the same value, if there is one.
@@ -85,7 +88,14 @@ fn settings(members: &Map<String, Value>) -> Value {
 
 fn parts_path(properties: &Properties, part: &Part) -> Result<String, Failure> {
     let api = properties.required("ApiId")?;
-    Ok(format!("/v2/apis/{}/{}", percent::encode(api), part.segment))
+    let api = percent::encode(api);
+    Ok(match part.within {
+        None => format!("/v2/apis/{api}/{}", part.segment),
+        Some((segment, property)) => {
+            let whole = percent::encode(properties.required(property)?);
+            format!("/v2/apis/{api}/{segment}/{whole}/{}", part.segment)
+        }
+    })
 }
 
 fn part_path(properties: &Properties, part: &Part, id: &str) -> Result<String, Failure> {
@@ -94,7 +104,7 @@ fn part_path(properties: &Properties, part: &Part, id: &str) -> Result<String, F
 
 async fn create(cx: &Cx, properties: &Properties, part: &Part) -> Result<Resource, Failure> {
     let path = parts_path(properties, part)?;
-    let body = members(properties, &["ApiId", "Tags"]);
+    let body = members(properties, &["ApiId", "RouteId", "Tags"]);
     let answer = match call(cx, Method::POST, &path, Some(body.clone().into())).await {
         Err(refusal) if cx.resumed && refusal.status == 409 => {
             let made = call(cx, Method::GET, &path, None).await?;
@@ -115,7 +125,7 @@ async fn create(cx: &Cx, properties: &Properties, part: &Part) -> Result<Resourc
 
 async fn update(cx: &Cx, change: Change<'_>, part: &Part) -> Result<Resource, Failure> {
     let path = part_path(change.new, part, &change.resource.physical_id)?;
-    let mut body = members(change.new, &["ApiId", "Tags", "StageName"]);
+    let mut body = members(change.new, &["ApiId", "RouteId", "Tags", "StageName"]);
     for (name, default) in part.defaults {
         if change.new.get(name).is_none() && change.old.get(name).is_some() {
             body.insert(lower_first(name), (*default).into());

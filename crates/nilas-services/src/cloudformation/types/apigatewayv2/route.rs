@@ -5,6 +5,7 @@ use crate::cloudformation::resource::{Property, ResourceType, Shape};
 
 const PART: Part = Part {
     segment: "routes",
+    within: None,
     id: "routeId",
     attribute: Some("RouteId"),
     known_by: Some("routeKey"),

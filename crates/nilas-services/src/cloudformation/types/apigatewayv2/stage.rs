@@ -5,6 +5,7 @@ use crate::cloudformation::resource::{Property, ResourceType};
 
 const PART: Part = Part {
     segment: "stages",
+    within: None,
     id: "stageName",
     attribute: None,
     known_by: Some("stageName"),
