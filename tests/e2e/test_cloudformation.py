@@ -352,6 +352,39 @@ def test_rules_are_checked_before_anything_is_made(cfn, name):
     cfn.delete_stack(StackName=name)
 
 
+FAILS = "Template error: Rule R failed: d"
+
+
+@pytest.mark.parametrize("rule, message", [
+    ("{'Fn::Equals': [!Ref P, a]}", None),
+    ("{'Fn::Equals': [!Ref P, b]}", FAILS),
+    ("{'Fn::Equals': [!Ref 'AWS::Region', us-east-1]}", None),
+    ("{'Fn::Not': [{'Fn::Contains': [['1', '2'], !Ref P]}]}", None),
+    ("{'Fn::Contains': [!Ref L, x]}", None),
+    ("{'Fn::Contains': [!Ref L, z]}", FAILS),
+    ("{'Fn::EachMemberEquals': [!Ref L, x]}", FAILS),
+    ("{'Fn::EachMemberIn': [!Ref L, [x, y, z]]}", None),
+    ("{'Fn::EachMemberIn': [{'Fn::RefAll': String}, [a, q]]}", None),
+    ("{'Fn::And': [{'Fn::Equals': [a, a]}, {'Fn::Equals': [a, b]}]}", FAILS),
+    ("{'Fn::Or': [{'Fn::Equals': [a, b]}, {'Fn::Equals': [a, a]}]}", None),
+    ("{'Fn::Contains': [{'Fn::ValueOfAll': ['AWS::EC2::VPC::Id', Tags.x]}, a]}", "Template error: Fn::ValueOfAll is not supported by nilas in Rules."),
+    ("{'Fn::Equals': [a]}", "Template error: Rules cannot use Fn::Equals like this."),
+    ("yes", "Template error: Rules can only be made of boolean functions of parameters."),
+])
+def test_functions_of_rules(cfn, name, rule, message):
+    body = (
+        "Parameters: {P: {Type: String, Default: a}, Q: {Type: String, Default: q}, L: {Type: CommaDelimitedList, Default: 'x,y'}}\n"
+        f"Rules: {{R: {{Assertions: [{{Assert: {rule}, AssertDescription: d}}]}}}}\n"
+        "Resources: {A: {Type: 'AWS::Logs::LogGroup'}}\n"
+    )
+    create = lambda: cfn.create_stack(StackName=name, TemplateBody=body)  # noqa: E731
+    if message:
+        assert refused(create) == message
+    else:
+        create()
+        cfn.delete_stack(StackName=name)
+
+
 SAM = "AWS::Serverless-2016-10-31"
 
 
