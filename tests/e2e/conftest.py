@@ -315,7 +315,10 @@ def root_server():
 
 @pytest.fixture(scope="session")
 def user_server():
-    yield from _server("user")
+    # Each environment of an ordinary user has a pasta, which has one of the 128 inotify instances of that user's, whom
+    # all servers of a run share: those of tests long past make room.
+    with running("user", "--idle-ms", "45000") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -221,8 +221,8 @@ def test_invoke_errors(lam):
 def test_what_is_not_implemented_says_so(lam):
     name = create(lam)["FunctionName"]
     with pytest.raises(botocore.exceptions.ClientError) as refused:
-        lam.create_function_url_config(FunctionName=name, AuthType="NONE")
-    assert "CreateFunctionUrlConfig" in refused.value.response["Error"]["Message"]
+        lam.get_function_event_invoke_config(FunctionName=name)
+    assert "GetFunctionEventInvokeConfig" in refused.value.response["Error"]["Message"]
 
 
 def test_code_update_gives_a_fresh_environment(lam, main_server):

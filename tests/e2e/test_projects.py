@@ -31,31 +31,31 @@ def project(tmp_path, name, service=SERVICE, handler=HANDLER):
     return directory
 
 
-def refused(server, directory, *command) -> str:
+def refused(main_server, directory, *command) -> str:
     """What the command says; nothing may have been made."""
-    before = stacks(server)
-    done = server.nilas(*(command or ["deploy"]), cwd=directory, check=False)
+    before = stacks(main_server)
+    done = main_server.nilas(*(command or ["deploy"]), cwd=directory, check=False)
     assert done.returncode != 0, done.stdout + done.stderr
-    assert stacks(server) == before
+    assert stacks(main_server) == before
     return done.stderr
 
 
-def stacks(server) -> set:
-    found = server.client("cloudformation").describe_stacks()["Stacks"]
+def stacks(main_server) -> set:
+    found = main_server.client("cloudformation").describe_stacks()["Stacks"]
     return {(stack["StackName"], stack["StackStatus"]) for stack in found}
 
 
 @pytest.mark.parametrize("template", ["node", "python", "http-api"])
-def test_what_init_makes_deploys_as_it_is(server, tmp_path, template):
-    server.nilas("init", template, "app", cwd=tmp_path)
-    done = server.nilas("deploy", "--json", cwd=tmp_path / "app")
+def test_what_init_makes_deploys_as_it_is(main_server, tmp_path, template):
+    main_server.nilas("init", template, "app", cwd=tmp_path)
+    done = main_server.nilas("deploy", "--json", cwd=tmp_path / "app")
     endpoints = json.loads(done.stdout)["endpoints"]
     assert curl(next(e.split(" - ")[1] for e in endpoints if "{" not in e))
-    assert "not empty" in server.nilas("init", template, "app", cwd=tmp_path, check=False).stderr
-    server.nilas("remove", cwd=tmp_path / "app")
+    assert "not empty" in main_server.nilas("init", template, "app", cwd=tmp_path, check=False).stderr
+    main_server.nilas("remove", cwd=tmp_path / "app")
 
 
-def test_a_template_of_sam(server, tmp_path):
+def test_a_template_of_sam(main_server, tmp_path):
     (tmp_path / "src").mkdir()
     (tmp_path / "src/index.js").write_text(HANDLER)
     (tmp_path / "template.yaml").write_text("""
@@ -71,31 +71,31 @@ Resources:
 Outputs:
   Url: {Value: !Sub 'https://${ServerlessRestApi}.execute-api.${AWS::Region}.amazonaws.com/Prod/hello'}
 """)
-    done = json.loads(server.nilas("deploy", "--json", "--stack", "sam-app", cwd=tmp_path).stdout)
+    done = json.loads(main_server.nilas("deploy", "--json", "--stack", "sam-app", cwd=tmp_path).stdout)
     assert curl(done["outputs"]["Url"]) == {"answer": "ANSWER"}
-    assert "ANSWER" in server.nilas("invoke", "-f", "Hello", "--stack", "sam-app", cwd=tmp_path).stdout
-    server.nilas("remove", "--stack", "sam-app", cwd=tmp_path)
+    assert "ANSWER" in main_server.nilas("invoke", "-f", "Hello", "--stack", "sam-app", cwd=tmp_path).stdout
+    main_server.nilas("remove", "--stack", "sam-app", cwd=tmp_path)
 
 
-def test_a_redeployment_keeps_the_url_and_can_be_rolled_back(server, tmp_path):
+def test_a_redeployment_keeps_the_url_and_can_be_rolled_back(main_server, tmp_path):
     directory = project(tmp_path, "rolled")
-    url = deploy(server, directory)
+    url = deploy(main_server, directory)
     (directory / "handler.js").write_text(HANDLER.replace("ANSWER", "CHANGED"))
-    assert deploy(server, directory) == url
+    assert deploy(main_server, directory) == url
     assert curl(url) == {"answer": "CHANGED"}
-    kept = json.loads(server.nilas("rollback", "--json", cwd=directory).stdout)
+    kept = json.loads(main_server.nilas("rollback", "--json", cwd=directory).stdout)
     assert len(kept) == 2
-    server.nilas("rollback", "-t", str(kept[1]["timestamp"]), cwd=directory)
+    main_server.nilas("rollback", "-t", str(kept[1]["timestamp"]), cwd=directory)
     assert curl(url) == {"answer": "ANSWER"}
-    server.nilas("remove", cwd=directory)
+    main_server.nilas("remove", cwd=directory)
 
 
-def test_dev_deploys_every_change_and_shows_what_functions_print(server, tmp_path):
+def test_dev_deploys_every_change_and_shows_what_functions_print(main_server, tmp_path):
     handler = HANDLER.replace("async () =>", "async () => (console.log('a line'), 1) &&")
     directory = project(tmp_path, "watched", handler=handler)
-    command = [str(server.binary), "dev"]
+    command = [str(main_server.binary), "dev"]
     with subprocess.Popen(
-        command, cwd=directory, env=server.environment_variables(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command, cwd=directory, env=main_server.environment_variables(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         try:
             url = until(process, r"GET - (http://\S+)")
@@ -111,7 +111,7 @@ def test_dev_deploys_every_change_and_shows_what_functions_print(server, tmp_pat
             process.send_signal(signal.SIGINT)
     assert process.returncode == 0
     (directory / "serverless.yml").write_text(SERVICE.replace("SERVICE", "watched"))
-    server.nilas("remove", cwd=directory)
+    main_server.nilas("remove", cwd=directory)
 
 
 def until(process, pattern: str) -> str:
@@ -127,7 +127,7 @@ def until(process, pattern: str) -> str:
     raise AssertionError(f"it did not say {pattern}:\n{seen}")
 
 
-def test_bad_input_says_where_it_is_and_makes_nothing(server, tmp_path):
+def test_bad_input_says_where_it_is_and_makes_nothing(main_server, tmp_path):
     rows = {
         "yaml": (SERVICE + "  : [", r"serverless\.yml:\d+:\d+: "),
         "variable": (SERVICE.replace("handler.hello", "${env:NOT_THERE_AT_ALL}"), r"serverless\.yml:7:14: [\s\S]*functions.hello.handler"),
@@ -137,20 +137,20 @@ def test_bad_input_says_where_it_is_and_makes_nothing(server, tmp_path):
         "provider": (SERVICE.replace("name: aws", "name: google"), r"serverless\.yml:3:.*google"),
     }
     for name, (service, expected) in rows.items():
-        said = refused(server, project(tmp_path, f"bad-{name}", service))
+        said = refused(main_server, project(tmp_path, f"bad-{name}", service))
         assert re.search(expected, said), f"{name}: {said}"
 
 
-def test_unknown_keys_are_named_with_their_line(server, tmp_path):
+def test_unknown_keys_are_named_with_their_line(main_server, tmp_path):
     directory = project(tmp_path, "unknown-key", SERVICE.replace("    handler:", "    colour: red\n    handler:"))
-    done = server.nilas("package", cwd=directory)
+    done = main_server.nilas("package", cwd=directory)
     assert re.search(r"serverless\.yml:7:\d+: .*colour", done.stderr), done.stderr
 
 
-def test_templates_that_are_wrong(server, tmp_path):
+def test_templates_that_are_wrong(main_server, tmp_path):
     def template(text: str) -> str:
         (tmp_path / "template.yaml").write_text(text)
-        return refused(server, tmp_path, "deploy", "--stack", "wrong")
+        return refused(main_server, tmp_path, "deploy", "--stack", "wrong")
 
     assert "Unrecognized resource types: [AWS::Not::There]" in template("Resources: {A: {Type: 'AWS::Not::There'}}")
     group = "{Type: AWS::Logs::LogGroup, Properties: {LogGroupName: !Ref %s}}"
@@ -161,5 +161,5 @@ def test_templates_that_are_wrong(server, tmp_path):
     assert "a template has a Resources section" in template("A: 1\n")
 
 
-def test_a_directory_without_a_project(server, tmp_path):
-    assert "there is no serverless.yml and no template.yaml" in refused(server, tmp_path)
+def test_a_directory_without_a_project(main_server, tmp_path):
+    assert "there is no serverless.yml and no template.yaml" in refused(main_server, tmp_path)

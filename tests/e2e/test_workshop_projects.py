@@ -69,11 +69,11 @@ def project(name: str, tmp_path: pathlib.Path) -> pathlib.Path:
     return target
 
 
-def deploy(server, directory: pathlib.Path, **environment) -> str:
+def deploy(main_server, directory: pathlib.Path, **environment) -> str:
     """The URL that `nilas deploy` prints, or nothing."""
     done = subprocess.run(
-        [str(server.binary), "deploy"], cwd=directory, capture_output=True, text=True, timeout=60,
-        env={**server.environment_variables(), **environment},
+        [str(main_server.binary), "deploy"], cwd=directory, capture_output=True, text=True, timeout=60,
+        env={**main_server.environment_variables(), **environment},
     )
     assert done.returncode == 0, done.stderr
     found = re.search(r"GET - (http://\S+)", done.stdout)
@@ -87,30 +87,30 @@ def curl(url: str) -> dict:
     return json.loads(done.stdout)
 
 
-def test_2_a_function(server, tmp_path):
+def test_2_a_function(main_server, tmp_path):
     directory = project("2_hello_world", tmp_path)
-    assert "hello: 2_hello_world-dev-hello" in deploy(server, directory)
-    assert server.nilas("invoke", "-f", "hello", cwd=directory).stdout == '"Hello World"\n'
-    assert server.nilas("invoke", "local", "-f", "hello", cwd=directory).stdout == '"Hello World"\n'
-    assert "REPORT RequestId" in server.nilas("logs", "-f", "hello", cwd=directory).stdout
-    server.nilas("remove", cwd=directory)
-    assert "is not deployed" in server.nilas("info", cwd=directory, check=False).stderr
+    assert "hello: 2_hello_world-dev-hello" in deploy(main_server, directory)
+    assert main_server.nilas("invoke", "-f", "hello", cwd=directory).stdout == '"Hello World"\n'
+    assert main_server.nilas("invoke", "local", "-f", "hello", cwd=directory).stdout == '"Hello World"\n'
+    assert "REPORT RequestId" in main_server.nilas("logs", "-f", "hello", cwd=directory).stdout
+    main_server.nilas("remove", cwd=directory)
+    assert "is not deployed" in main_server.nilas("info", cwd=directory, check=False).stderr
 
 
-def test_3_an_api(server, tmp_path):
-    url = deploy(server, project("3_hello_world_api", tmp_path))
+def test_3_an_api(main_server, tmp_path):
+    url = deploy(main_server, project("3_hello_world_api", tmp_path))
     assert re.fullmatch(r"http://[a-z0-9]{10}\.execute-api\.us-east-1\.localhost:\d+/dev/hello", url)
     assert curl(url) == {"message": "Hello World!"}
 
 
-def test_4_the_same_id_twice_in_a_row(server, tmp_path):
-    url = deploy(server, project("4_uuid", tmp_path))
+def test_4_the_same_id_twice_in_a_row(main_server, tmp_path):
+    url = deploy(main_server, project("4_uuid", tmp_path))
     first, second = curl(url), curl(url)
     assert first == second and re.fullmatch(r"[0-9a-f-]{36}", first["id"])
 
 
-def test_5_different_ids_in_parallel(server, tmp_path):
-    url = deploy(server, project("5_uuid_parallel", tmp_path))
+def test_5_different_ids_in_parallel(main_server, tmp_path):
+    url = deploy(main_server, project("5_uuid_parallel", tmp_path))
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         first, second = pool.map(curl, [url, url])
     assert first != second
@@ -141,8 +141,8 @@ def mongo_uri():
 
 
 @pytest.mark.parametrize(("name", "connects_again"), [("6_mongo", True), ("7_mongo_pooling", False)])
-def test_6_and_7_connections(server, tmp_path, mongo_uri, name, connects_again):
-    url = deploy(server, project(name, tmp_path), SLS_MONGO_URI=mongo_uri)
+def test_6_and_7_connections(main_server, tmp_path, mongo_uri, name, connects_again):
+    url = deploy(main_server, project(name, tmp_path), SLS_MONGO_URI=mongo_uri)
     first, second = curl(url)["connections"], curl(url)["connections"]
     assert (second["totalCreated"] > first["totalCreated"]) == connects_again
 

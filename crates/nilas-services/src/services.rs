@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use nilas_engine::Engine;
 use nilas_model::{AuthContext, Clock, CredentialIssuer};
 use nilas_store::{Logs, Store, StoreError};
-use nilas_wire::{ApiRequest, ApiResponse, Fault, Protocol, Service, encode_fault};
+use nilas_wire::{ApiRequest, ApiResponse, Service, encode_fault};
 
 use crate::apigateway::{self, RestApis};
 use crate::apigatewayv2::{self, HttpApis};
@@ -230,9 +230,6 @@ impl Inner {
             (None, Service::Events) => events::handle(auth, &request),
             (None, Service::Sts) => Box::pin(self.sts.handle(auth, &request)).await,
             (None, Service::S3) => Box::pin(self.s3.handle(&self.lambda, auth, &request)).await,
-            (None, service) => {
-                encode_fault(service.protocol(), &absent(service), &request.request_id)
-            }
         };
         response.set_header("x-amzn-requestid", &request.request_id.to_string());
         response
@@ -256,13 +253,4 @@ async fn sweep_blobs(blob_use: &BlobUse, lambda: &Arc<Lambda>, s3: &S3Door) {
     let owners: Vec<Weak<dyn BlobOwner>> = vec![Arc::downgrade(&lambda), Arc::downgrade(&s3)];
     blob_use.suspect_all().await;
     blob_use.sweep_in_background(owners);
-}
-
-/// The fault of a service that is known and not there yet.
-fn absent(service: Service) -> Fault {
-    let message = format!("nilas does not have the service '{}' yet.", service.signing_name());
-    match service.protocol() {
-        Protocol::Query { .. } => Fault::plain("InvalidAction", 400, message),
-        _ => Fault::plain("UnknownOperationException", 400, message),
-    }
 }

@@ -8,7 +8,6 @@ pub enum Service {
     /// REST, HTTP and WebSocket APIs: both versions sign as `apigateway`.
     ApiGateway,
     CloudFormation,
-    CloudWatch,
     Ecr,
     Events,
     Iam,
@@ -44,7 +43,7 @@ const fn query(xmlns: &'static str) -> Protocol {
     Protocol::Query { xmlns }
 }
 
-const ROWS: [Row; 13] = [
+const ROWS: [Row; 12] = [
     row(Service::ApiGateway, "apigateway", None, Protocol::RestJson),
     row(
         Service::CloudFormation,
@@ -52,7 +51,6 @@ const ROWS: [Row; 13] = [
         None,
         query("http://cloudformation.amazonaws.com/doc/2010-05-15/"),
     ),
-    row(Service::CloudWatch, "monitoring", Some("GraniteServiceVersion20100801"), Protocol::Json10),
     row(Service::Ecr, "ecr", Some("AmazonEC2ContainerRegistry_V20150921"), Protocol::Json11),
     row(Service::Events, "events", Some("AWSEvents"), Protocol::Json11),
     row(Service::Iam, "iam", None, query("https://iam.amazonaws.com/doc/2010-05-08/")),
