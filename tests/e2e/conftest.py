@@ -88,8 +88,8 @@ def cgroup2_root() -> pathlib.Path:
 class Server:
     """One `nilas serve` with a data directory of its own."""
 
-    def __init__(self, directory: pathlib.Path, mode: str, *flags: str, wrapper: list = ()):
-        self.mode, self.directory, self.flags, self.wrapper = mode, directory, flags, wrapper
+    def __init__(self, directory: pathlib.Path, mode: str, *flags: str, wrapper: list = (), user_id: int = USER_ID):
+        self.mode, self.directory, self.flags, self.wrapper, self.user_id = mode, directory, flags, wrapper, user_id
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.data_dir = directory / "data"
@@ -113,11 +113,11 @@ class Server:
         self.cgroup = cgroup2_root() / f"nilas-e2e-{self.port}"
         self.cgroup.mkdir(exist_ok=True)
         for name in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"]:
-            os.chown(self.cgroup / name, USER_ID, USER_ID)
+            os.chown(self.cgroup / name, self.user_id, self.user_id)
         self.data_dir.mkdir(exist_ok=True)
-        os.chown(self.data_dir, USER_ID, USER_ID)
+        os.chown(self.data_dir, self.user_id, self.user_id)
         enter = f'echo $$ > {self.cgroup}/cgroup.procs && exec "$@"'
-        drop = ["setpriv", "--reuid", str(USER_ID), "--regid", str(USER_ID), "--clear-groups"]
+        drop = ["setpriv", "--reuid", str(self.user_id), "--regid", str(self.user_id), "--clear-groups"]
         return ["sh", "-c", enter, "sh", *drop, *serve]
 
     def start(self) -> "Server":
@@ -286,10 +286,10 @@ def remove_cgroup(path: pathlib.Path):
 
 
 @contextlib.contextmanager
-def running(mode: str, *flags: str, wrapper: list = ()):
+def running(mode: str, *flags: str, wrapper: list = (), user_id: int = USER_ID):
     """`wrapper`: a command that executes the one it is followed by."""
     directory = pathlib.Path(tempfile.mkdtemp(prefix=f"nilas-e2e-{mode}-"))
-    server = Server(directory, mode, *flags, wrapper=wrapper)
+    server = Server(directory, mode, *flags, wrapper=wrapper, user_id=user_id)
     try:
         yield server.start()
     finally:
@@ -322,6 +322,13 @@ def user_server():
 
 
 @pytest.fixture(scope="session")
+def restoring_user_server():
+    """Of another user: templates and the forks made ahead of them have a pasta each, too."""
+    with running("user", "--idle-ms", "45000", user_id=USER_ID + 1) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def plain_server():
     with running(MODES[0], "--zygotes", "off") as server:
         yield server
@@ -337,7 +344,8 @@ def server(request):
 @pytest.fixture(params=MODES)
 def restoring(request):
     """As `server`, with functions whose environments are restored from snapshots."""
-    return Restoring(request.getfixturevalue(f"{request.param}_server"))
+    of_mode = {"root": "root_server", "user": "restoring_user_server"}
+    return Restoring(request.getfixturevalue(of_mode[request.param]))
 
 
 @pytest.fixture
@@ -350,7 +358,7 @@ def main_server(request):
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     if report.when == "call" and report.failed:
-        for name in ("server", "root_server", "user_server", "main_server"):
+        for name in ("server", "root_server", "user_server", "restoring_user_server", "main_server"):
             if server := item.funcargs.get(name):
                 report.sections.append(("nilas log", server.log_text()[-4_000:]))
                 break

@@ -18,7 +18,7 @@ CONTAINED = "def handler(event, context):\n    return 'unharmed'\n"
 def server(request):
     """Forked from zygotes, started plainly, and forked from templates: contained in the same way."""
     how, _, mode = request.param.rpartition("-")
-    server = request.getfixturevalue(f"{mode}_server")
+    server = request.getfixturevalue("restoring_user_server" if how and mode == "user" else f"{mode}_server")
     return Restoring(server) if how else server
 
 
