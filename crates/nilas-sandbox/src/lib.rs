@@ -34,8 +34,8 @@ pub use finding::Finding;
 pub use host::{HostMemory, PressureWatch, memory_bytes_total};
 pub use launch::{LaunchError, LinuxSandbox, SPAWNER_ARGUMENT, SandboxConfig};
 pub use net::{
-    Attachment, HostNetwork, NetConfig, NetError, ProgramError, Subnet, SubnetError, loopback_up,
-    nameservers, resolv_conf_text,
+    Attachment, HostNetwork, Namespaces, NetConfig, NetError, ProgramError, Subnet, SubnetError,
+    loopback_up, nameservers, resolv_conf_text,
 };
 pub use privileges::{PrivilegeError, drop_privileges};
 pub use spawner::spawner_main;

@@ -15,6 +15,7 @@ pub(crate) mod program;
 mod routed;
 mod subnet;
 
+use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -44,6 +45,15 @@ pub struct NetConfig {
     pub closed_ports: Vec<u16>,
     /// Reachable on port 53 even if they are the host's own addresses.
     pub nameservers: Vec<IpAddr>,
+}
+
+/// Where a sandbox's network is to be.
+#[derive(Debug)]
+pub struct Namespaces {
+    /// The sandbox's first process, in the caller's numbering.
+    pid: libc::pid_t,
+    user: File,
+    network: File,
 }
 
 /// The host's side of all sandboxes' networks. Dropping it leaves the host as it is; `tear_down` cleans up.
@@ -106,8 +116,8 @@ pub enum NetError {
     CloseInside { pid: libc::pid_t, source: io::Error },
     #[error("cannot start pasta")]
     PastaStart { source: io::Error },
-    #[error("pasta ended with {status} before the network was there")]
-    PastaEnded { status: String },
+    #[error("pasta ended with {status} before the network was there: {complaint}")]
+    PastaEnded { status: String, complaint: String },
     #[error("pasta has set up no network within {waited_ms} ms")]
     PastaSlow { waited_ms: u128 },
 }
@@ -123,6 +133,19 @@ impl NetConfig {
             closed_ports: Vec::new(),
             nameservers: nameservers(),
         }
+    }
+}
+
+// === impl Namespaces ===
+
+impl Namespaces {
+    /// Those of a live child with a user namespace of its own, which must not have made itself undumpable yet.
+    pub fn of(pid: libc::pid_t) -> Result<Self, NetError> {
+        let open = |name| {
+            File::open(format!("/proc/{pid}/ns/{name}"))
+                .map_err(|source| NetError::Namespace { pid, source })
+        };
+        Ok(Self { pid, user: open("user")?, network: open("net")? })
     }
 }
 
@@ -168,16 +191,16 @@ impl HostNetwork {
         }
     }
 
-    /// Connects the network namespace of `pid`, a live child with a user namespace of its own.
+    /// Connects a network namespace. The caller has one thread: a process may be forked into the namespace.
     ///
     /// With `pasta` this returns while the network is still being made; `wait_ready` waits for it.
-    pub fn attach(&mut self, slot: u32, pid: libc::pid_t) -> Result<Attachment, NetError> {
+    pub fn attach(&mut self, slot: u32, sandbox: &Namespaces) -> Result<Attachment, NetError> {
         let link = match &mut self.mode {
             Mode::Routed(routed) => {
-                routed.attach(slot, pid)?;
+                routed.attach(slot, &sandbox.network)?;
                 Link::Veth
             }
-            Mode::Pasta(pasta) => pasta.attach(pid)?.map_or(Link::Closed, Link::Pasta),
+            Mode::Pasta(pasta) => pasta.attach(sandbox)?.map_or(Link::Closed, Link::Pasta),
             Mode::Closed { .. } => Link::Closed,
         };
         Ok(Attachment { slot, link })

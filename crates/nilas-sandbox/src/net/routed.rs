@@ -107,11 +107,9 @@ impl Routed {
     /// Connects the network namespace of `pid`. Both ends go when that namespace does, in the kernel's own time:
     /// deleting them ourselves would hold up the caller for 30 ms and more, since the kernel waits for all its
     /// readers. Until then a route to a reused slot is replaced by the newer one.
-    pub(super) fn attach(&mut self, slot: u32, pid: libc::pid_t) -> Result<(), NetError> {
+    pub(super) fn attach(&mut self, slot: u32, inside: &File) -> Result<(), NetError> {
         let address =
             self.subnet.address(slot).ok_or(NetError::Slot { slot, slots: self.subnet.slots() })?;
-        let inside = namespace(&format!("/proc/{pid}/ns/net"))
-            .map_err(|source| NetError::Namespace { pid, source })?;
         self.serial = self.serial.wrapping_add(1);
         let name = format!("{}-{:x}", self.prefix, self.serial);
 
@@ -121,7 +119,7 @@ impl Routed {
         pair.veth(host_end, mark(&self.prefix), inside_end, inside.as_fd(), self.mtu);
         self.socket.run(&pair)?;
 
-        let connected = self.connect(&name, address, &inside);
+        let connected = self.connect(&name, address, inside);
         if connected.is_err() {
             self.delete(&name);
         }

@@ -22,6 +22,7 @@ use super::{FIRST_SLOT_KEY, Live, Parent, Parts, SLOTS_MAX, Spawner, Stage};
 use crate::cgroup::Cgroup;
 use crate::init::{self, Birth, Stdio};
 use crate::jail::{self, INSIDE_GID, INSIDE_UID, StepError, Tools, step};
+use crate::net::Namespaces;
 use crate::protocol::{self, Failure, Go, Part};
 use crate::rootfs;
 use crate::spec::Outbound;
@@ -331,12 +332,15 @@ impl Spawner {
         }
         die_first(pid)?;
         let Some(live) = self.live.get_mut(&slot) else { return Ok(()) };
-        // It builds its jail while the network is made.
+        let pid = pid.as_raw_nonzero().get();
+        let namespaces = (outbound == Outbound::Internet).then(|| Namespaces::of(pid)).transpose();
+        let namespaces = step("open network namespace", namespaces)?;
+        // It builds its jail while the network is made, and becomes undumpable.
         let mapped = protocol::send(&live.status, &Go::Mapped, &[], SendFlags::DONTWAIT);
         step("talk to pid 1", mapped)?;
-        if outbound == Outbound::Internet {
-            let pid = pid.as_raw_nonzero().get();
-            live.attachment = Some(step("attach network", self.network.attach(slot, pid))?);
+        if let Some(namespaces) = namespaces {
+            let attached = self.network.attach(slot, &namespaces);
+            live.attachment = Some(step("attach network", attached)?);
         }
         Ok(())
     }

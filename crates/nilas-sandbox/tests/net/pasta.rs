@@ -35,7 +35,7 @@ fn an_ordinary_user_reaches_the_outside_and_nothing_else() {
         for slot in 0..2 {
             let sandbox = SandboxChild::start();
             let start = Instant::now();
-            let mut attachment = network.attach(slot, sandbox.pid()).expect("attach");
+            let mut attachment = network.attach(slot, &sandbox.namespaces()).expect("attach");
             let attached = start.elapsed();
             attachment.wait_ready(Duration::from_secs(5)).expect("ready");
             println!(
@@ -65,30 +65,34 @@ fn an_ordinary_user_reaches_the_outside_and_nothing_else() {
     ] {
         assert!(first.reaches(closed, port).is_err(), "{closed}:{port} is open");
     }
-    let pastas = pastas_of(&first) + pastas_of(&second);
-    assert_eq!(pastas, 2);
+    assert_eq!(
+        [helpers_of(&first), helpers_of(&second)],
+        [1, 1],
+        "one pasta each, and nothing that started it"
+    );
     done.send(()).expect("spawner waits");
     spawner.join().expect("spawner");
-    assert_eq!(pastas_of(&first) + pastas_of(&second), 0, "pasta is left");
+    assert_eq!([helpers_of(&first), helpers_of(&second)], [0, 0], "pasta is left");
 }
 
-/// Reads `/proc` itself: `ps` is missing from minimal systems. What a pasta clones for a moment, to open a socket inside,
-/// is a part of it.
-fn pastas_of(sandbox: &SandboxChild) -> usize {
-    let end = format!("\0{}\0", sandbox.pid());
-    let is_pasta = |process: &Path| {
-        let line = std::fs::read(process.join("cmdline")).unwrap_or_default();
-        let line = String::from_utf8_lossy(&line);
-        line.contains("pasta") && line.ends_with(&end)
-    };
-    let parent = |process: &Path| {
+/// How many children of this process are in the sandbox's user namespace, besides the sandbox.
+///
+/// Reads `/proc` itself: `ps` is missing from minimal systems.
+fn helpers_of(sandbox: &SandboxChild) -> usize {
+    let namespace = |process: &Path| std::fs::read_link(process.join("ns/user")).ok();
+    let is_ours = |process: &Path| {
         let status = std::fs::read_to_string(process.join("status")).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("PPid:").map(str::trim));
-        Path::new("/proc").join(line.unwrap_or("0"))
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:").map(str::trim));
+        parent.and_then(|parent| parent.parse().ok()) == Some(std::process::id())
     };
+    let itself = Path::new("/proc").join(sandbox.pid().to_string());
+    let inside = namespace(&itself).expect("a live sandbox");
     let processes = std::fs::read_dir("/proc").expect("processes");
     let processes = processes.filter_map(|process| Some(process.ok()?.path()));
-    processes.filter(|process| is_pasta(process) && !is_pasta(&parent(process))).count()
+    processes
+        .filter(|process| *process != itself && is_ours(process))
+        .filter(|process| namespace(process).as_ref() == Some(&inside))
+        .count()
 }
 
 #[test]
@@ -102,7 +106,7 @@ fn sandboxes_start_while_the_host_is_offline() {
         become_user_with_tun();
         let mut network = HostNetwork::set_up(&config()).expect("set up");
         let sandbox = SandboxChild::start();
-        let mut attachment = network.attach(0, sandbox.pid()).expect("attach");
+        let mut attachment = network.attach(0, &sandbox.namespaces()).expect("attach");
         attachment.wait_ready(Duration::from_secs(1)).expect("ready");
         assert!(!attachment.outbound());
         network.detach(attachment);

@@ -24,7 +24,7 @@ fn config(prefix: &str) -> NetConfig {
 
 fn attached(network: &mut HostNetwork, slot: u32) -> (SandboxChild, Attachment) {
     let child = SandboxChild::start();
-    let attachment = network.attach(slot, child.pid()).expect("attach");
+    let attachment = network.attach(slot, &child.namespaces()).expect("attach");
     assert!(attachment.outbound());
     (child, attachment)
 }
@@ -206,7 +206,7 @@ fn loopback_comes_up_before_and_after_the_way_out() {
     up();
     let inside = child.probe(|| serve_tcp("127.0.0.1".parse().expect("loopback"), 0));
     assert!(child.reaches("127.0.0.1".parse().expect("loopback"), inside).is_ok());
-    let attachment = network.attach(0, child.pid()).expect("attach");
+    let attachment = network.attach(0, &child.namespaces()).expect("attach");
     up();
     assert!(child.reaches(OUTSIDE, web).is_ok());
     assert!(child.reaches(METADATA, 80).is_err());
@@ -293,7 +293,7 @@ fn two_hundred_slots_come_and_go() {
     for slot in 0..200 {
         let child = SandboxChild::start();
         let start = Instant::now();
-        let attachment = network.attach(slot, child.pid()).expect("attach");
+        let attachment = network.attach(slot, &child.namespaces()).expect("attach");
         attach_times.push(start.elapsed());
         held.push((child, attachment));
     }
@@ -331,7 +331,7 @@ fn a_slot_is_usable_again_at_once() {
     wait_for_links("nlg", 1);
     assert_eq!(new.reaches(OUTSIDE, web), Ok(HOST.to_string()));
     network.detach(second);
-    assert!(network.attach(1 << 16, new.pid()).is_err(), "no such slot");
+    assert!(network.attach(1 << 16, &new.namespaces()).is_err(), "no such slot");
     network.tear_down();
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use nilas_sandbox::Namespaces;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 /// Addresses of the test's outside; documentation ranges, so that a mistake reaches nobody.
@@ -98,6 +99,10 @@ impl SandboxChild {
 
     pub(crate) fn pid(&self) -> i32 {
         self.0.0.id().cast_signed()
+    }
+
+    pub(crate) fn namespaces(&self) -> Namespaces {
+        Namespaces::of(self.pid()).expect("a live child")
     }
 
     /// Runs `probe` in the sandbox's network namespace, with more privilege than a sandbox ever has.
