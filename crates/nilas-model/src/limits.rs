@@ -181,6 +181,18 @@ pub const RECORD_KEY_BYTES_MAX: usize = 2_048;
 /// Record writes that wait for the writer, and those it puts into one transaction.
 pub const RECORD_WRITES_QUEUED_MAX: usize = 1_024;
 pub const RECORD_WRITES_PER_COMMIT_MAX: usize = 256;
+/// Messages in all queues together, and of each the body, the note and the name of its group, bytes.
+pub const QUEUE_MESSAGES_MAX: u64 = 4_000_000;
+pub const QUEUE_BODY_BYTES_MAX: usize = 4_194_304;
+pub const QUEUE_NOTE_BYTES_MAX: usize = 16_384;
+pub const QUEUE_GROUP_BYTES_MAX: usize = 512;
+/// A queue's name, bytes.
+pub const QUEUE_NAME_BYTES_MAX: usize = 2_048;
+/// Bodies of waiting messages kept in memory, bytes; others are read from disk when they are due.
+pub const QUEUE_BODIES_CACHED_BYTES_MAX: usize = 67_108_864;
+/// Writes of messages that wait for the writer, and those it puts into one transaction.
+pub const QUEUE_WRITES_QUEUED_MAX: usize = 8_192;
+pub const QUEUE_WRITES_PER_COMMIT_MAX: usize = 4_096;
 /// Commits a watcher of records may lag behind before it is told to list again.
 pub const WATCH_COMMITS_MAX: usize = 1_024;
 /// Connections that read one database at once.

@@ -1,4 +1,4 @@
-//! What both databases share: how one is opened, migrated and read.
+//! What the databases share: how one is opened, migrated and read.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! The data directory: one lock, two databases, a folder of blobs.
+//! The data directory: one lock, three databases, a folder of blobs.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use nilas_model::limits::LOG_STORE_BYTES_MAX_DEFAULT;
 use nilas_model::{Clock, SystemClock};
 
 use crate::lock::DirectoryLock;
-use crate::{Blobs, Logs, Records, Result};
+use crate::{Blobs, Logs, Queues, Records, Result};
 
 /// Everything that survives a restart. Cheap to clone; the directory stays locked until the last clone,
 /// the last part taken from one, and what they queued are gone.
@@ -16,6 +16,7 @@ pub struct Store {
     records: Records,
     blobs: Blobs,
     logs: Logs,
+    queues: Queues,
 }
 
 #[derive(Debug, Clone)]
@@ -48,7 +49,8 @@ impl Store {
         Ok(Self {
             records: Records::open(&dir.join("records.db"), Arc::clone(&lock))?,
             blobs: Blobs::open(&dir.join("blobs"), Arc::clone(&lock))?,
-            logs: Logs::open(&dir.join("logs.db"), config, lock)?,
+            logs: Logs::open(&dir.join("logs.db"), config, Arc::clone(&lock))?,
+            queues: Queues::open(&dir.join("queues.db"), lock)?,
         })
     }
 
@@ -58,6 +60,10 @@ impl Store {
 
     pub fn blobs(&self) -> Blobs {
         self.blobs.clone()
+    }
+
+    pub fn queues(&self) -> Queues {
+        self.queues.clone()
     }
 
     pub fn logs(&self) -> Logs {
