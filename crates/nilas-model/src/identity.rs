@@ -13,6 +13,19 @@ pub struct AuthContext {
     pub origin: Origin,
 }
 
+impl AuthContext {
+    /// The server itself, at work for an account.
+    pub fn of_server(account: &AccountId, region: &Region) -> Self {
+        Self {
+            account: account.clone(),
+            region: region.clone(),
+            principal: Principal::Root,
+            access_key_id: String::new(),
+            origin: Origin::Loopback,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principal {
     /// The account's root: the key made at first start, or `test`/`test` on loopback.

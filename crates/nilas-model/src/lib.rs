@@ -11,7 +11,7 @@ mod names;
 mod outcome;
 mod snapshot;
 
-pub use clock::{Clock, SimClock, SystemClock};
+pub use clock::{Clock, SimClock, SystemClock, VirtualClock};
 pub use identity::{AuthContext, CredentialIssuer, Origin, Principal, SessionCredentials};
 pub use names::{
     AccountId, EnvironmentId, FunctionArn, FunctionId, FunctionKey, FunctionName, FunctionRef,

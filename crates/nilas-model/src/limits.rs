@@ -181,6 +181,13 @@ pub const RECORD_KEY_BYTES_MAX: usize = 2_048;
 /// Record writes that wait for the writer, and those it puts into one transaction.
 pub const RECORD_WRITES_QUEUED_MAX: usize = 1_024;
 pub const RECORD_WRITES_PER_COMMIT_MAX: usize = 256;
+/// Attempts after the first that an event's function may fail in.
+pub const ASYNC_RETRIES_MAX: u32 = 2;
+/// Age at which an event is given up, seconds.
+pub const ASYNC_AGE_S_MIN: u32 = 60;
+pub const ASYNC_AGE_S_MAX: u32 = 21_600;
+/// Events of all functions that are run at once.
+pub const ASYNC_EVENTS_RUNNING_MAX: usize = 1_000;
 /// Messages in all queues together, and of each the body, the note and the name of its group, bytes.
 pub const QUEUE_MESSAGES_MAX: u64 = 4_000_000;
 pub const QUEUE_BODY_BYTES_MAX: usize = 4_194_304;

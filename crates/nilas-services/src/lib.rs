@@ -28,6 +28,7 @@ mod shelf;
 mod ssm;
 mod sts;
 mod vtl;
+mod wait;
 
 pub use aside::aside;
 pub use calls::{Calls, Refusal};

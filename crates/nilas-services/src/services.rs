@@ -17,7 +17,9 @@ use crate::ecr::Ecr;
 use crate::front::{self, Connections, FrontRequest, Session};
 use crate::iam::Iam;
 use crate::kms::Kms;
-use crate::lambda::{Lambda, LambdaConfig, LambdaStartError, RuntimeCatalog, SigningKey};
+use crate::lambda::{
+    Lambda, LambdaConfig, LambdaStartError, Neighbours, RuntimeCatalog, SigningKey,
+};
 use crate::s3::S3Door;
 use crate::seal::Seal;
 use crate::secrets::Secrets;
@@ -92,16 +94,13 @@ impl Services {
         };
         let blob_use = BlobUse::new(store.blobs());
         let s3 = S3Door::open(&store, Arc::clone(&clock), blob_use.clone());
-        let lambda = Lambda::open(
-            lambda,
-            &store,
-            engine,
-            runtimes,
-            Arc::clone(&clock),
-            blob_use.clone(),
-            Arc::clone(s3.s3()),
-        );
-        let lambda = lambda.await?;
+        let neighbours = Neighbours {
+            blob_use: blob_use.clone(),
+            s3: Arc::clone(s3.s3()),
+            calls: calls.clone(),
+        };
+        let lambda =
+            Lambda::open(lambda, &store, engine, runtimes, Arc::clone(&clock), neighbours).await?;
         sweep_blobs(&blob_use, &lambda, &s3).await;
         let logs = store.logs();
         let apis = load_apis(&store, &clock).await;

@@ -6,6 +6,7 @@
 //! is done exactly once.
 
 mod core;
+mod queue;
 mod writer;
 
 #[cfg(test)]

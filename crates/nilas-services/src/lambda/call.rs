@@ -55,7 +55,7 @@ impl Lambda {
     }
 }
 
-fn target_of(arn: &str) -> Option<Target> {
+pub(super) fn target_of(arn: &str) -> Option<Target> {
     let FunctionRef { region, account, name, qualifier, .. } = FunctionRef::parse(arn).ok()?;
     let id = FunctionId { account: account?, region: region?, name };
     Some(Target { id, qualifier })

@@ -76,10 +76,9 @@ pub(crate) enum LambdaError {
     #[error("{0}")]
     TooLarge(String),
     #[error(
-        "{bytes} byte payload is too large for the RequestResponse invocation type (limit {} bytes)",
-        limits::SYNC_PAYLOAD_BYTES_MAX
+        "{bytes} byte payload is too large for the {kind} invocation type (limit {bytes_max} bytes)"
     )]
-    PayloadTooLarge { bytes: usize },
+    PayloadTooLarge { kind: &'static str, bytes: usize, bytes_max: usize },
     #[error("Code storage limit exceeded.")]
     CodeStorageExceeded,
     #[error("{0}")]

@@ -1,4 +1,4 @@
-//! Invoke: RequestResponse and DryRun.
+//! Invoke: RequestResponse, Event and DryRun.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use nilas_model::{AuthContext, Outcome, Qualifier, VersionSnapshot, limits};
 use nilas_wire::{ApiRequest, ApiResponse, percent};
 use serde::de::IgnoredAny;
 
+use super::asynchronous::Event;
 use super::error::LambdaError;
 use super::lifecycle::{is_repaired, ready_snapshot};
 use super::target::{self, Target};
@@ -33,11 +34,8 @@ pub(crate) async fn invoke(
             target.version(&function)?;
             return Ok(ApiResponse::empty(StatusCode::NO_CONTENT));
         }
-        Kind::Event => {
-            return Err(LambdaError::NotImplemented(
-                "Invoke with InvocationType Event is not implemented by this server yet. Use RequestResponse.".to_owned(),
-            ));
-        }
+        // Boxed: it waits for the disk, which a synchronous invocation shall not make room for.
+        Kind::Event => return Box::pin(accept(lambda, request, input)).await,
     }
     let invocation = Invocation {
         request_id: request.request_id,
@@ -45,15 +43,32 @@ pub(crate) async fn invoke(
         invoked_arn: target.arn().to_string(),
         client_context: input.client_context,
         cognito_identity: None,
-        trace_id: Some(trace::header(
-            request.header("x-amzn-trace-id"),
-            request.request_id,
-            lambda.clock.epoch_ms(),
-        )),
+        trace_id: Some(trace_of(lambda, request)),
         want_log_tail: input.want_log_tail,
     };
     let (snapshot, outcome) = run(lambda, target, invocation).await?;
     Ok(encode(&snapshot, outcome))
+}
+
+fn trace_of(lambda: &Lambda, request: &ApiRequest) -> String {
+    let caller = request.header("x-amzn-trace-id");
+    trace::header(caller, request.request_id, lambda.clock.epoch_ms())
+}
+
+/// Keeps the event for later; the answer says that it is on disk, not that the function can run.
+async fn accept(
+    lambda: &Lambda,
+    request: &ApiRequest,
+    input: Input,
+) -> Result<ApiResponse, LambdaError> {
+    let Input { target, payload, client_context, .. } = input;
+    let function = lambda.functions.get(&target.id).ok_or_else(|| missed(&target))?;
+    target.version(&function)?;
+    let trace_id = trace_of(lambda, request);
+    let event = Event::new(request.request_id, target.qualifier.as_ref(), client_context, trace_id);
+    let now_ms = lambda.clock.epoch_ms();
+    lambda.asynchronous.accept(&target, &event, payload, now_ms).await?;
+    Ok(ApiResponse::empty(StatusCode::ACCEPTED))
 }
 
 /// Runs `invocation` on the version that `target` means; the request id decides between two of an alias.
@@ -111,8 +126,12 @@ impl Input {
         v.finish()?;
         let target = target::resolve(auth, "InvokeFunction", name, qualifier.as_deref())?;
         let bytes = request.body.len();
-        if bytes > limits::SYNC_PAYLOAD_BYTES_MAX {
-            return Err(LambdaError::PayloadTooLarge { bytes });
+        let (kind_name, bytes_max) = match kind {
+            Some("Event") => ("Event", limits::ASYNC_PAYLOAD_BYTES_MAX),
+            _ => ("RequestResponse", limits::SYNC_PAYLOAD_BYTES_MAX),
+        };
+        if bytes > bytes_max {
+            return Err(LambdaError::PayloadTooLarge { kind: kind_name, bytes, bytes_max });
         }
         Ok(Self {
             target,

@@ -14,6 +14,7 @@ use nilas_wire::{ApiRequest, ApiResponse, Blame, Protocol, encode_fault};
 
 mod account;
 mod alias;
+mod asynchronous;
 mod body;
 mod call;
 mod code;
@@ -23,6 +24,7 @@ mod configure;
 mod create;
 mod delete;
 mod error;
+mod event_invoke_config;
 mod functions;
 mod garbage;
 mod invoke;
@@ -61,6 +63,7 @@ pub use runtimes::{
 };
 
 use alias::{alias_create, alias_delete, alias_get, alias_list, alias_update};
+use asynchronous::Asynchronous;
 pub(crate) use call::CallError;
 use code::function_update_code;
 use concurrency::{concurrency_delete, concurrency_get, concurrency_put};
@@ -82,6 +85,7 @@ pub(crate) use router::Operation;
 pub(crate) use urls::FunctionUrl;
 
 use crate::blob_use::{BlobUse, Hold};
+use crate::calls::Calls;
 use crate::s3::S3;
 
 /// Everything the operations work on.
@@ -98,6 +102,7 @@ pub(crate) struct Lambda {
     snapshots: Snapshots,
     engine: Engine,
     runtimes: RuntimeCatalog,
+    asynchronous: Asynchronous,
     clock: Arc<dyn Clock>,
 }
 
@@ -108,6 +113,14 @@ pub(crate) struct LambdaConfig {
     /// `ConcurrentExecutions` of the account.
     pub account_concurrency: u32,
     pub signing_key: SigningKey,
+}
+
+/// What it shares with other services, and how it calls them.
+#[derive(Debug)]
+pub(crate) struct Neighbours {
+    pub blob_use: BlobUse,
+    pub s3: Arc<S3>,
+    pub calls: Calls,
 }
 
 /// A key of this server's own, to sign the links it hands out.
@@ -141,9 +154,9 @@ impl Lambda {
         engine: Engine,
         runtimes: RuntimeCatalog,
         clock: Arc<dyn Clock>,
-        blob_use: BlobUse,
-        s3: Arc<S3>,
+        neighbours: Neighbours,
     ) -> Result<Arc<Self>, LambdaStartError> {
+        let Neighbours { blob_use, s3, calls } = neighbours;
         let failed =
             |step| move |source: LambdaError| LambdaStartError { step, source: Box::new(source) };
         let functions = Functions::load(store.records(), blob_use.clone());
@@ -153,6 +166,7 @@ impl Lambda {
         let packages = PackageDirs::open(config.packages_dir.clone());
         let packages = packages
             .map_err(|err| failed("open the directory of packages")(LambdaError::Package(err)))?;
+        let (asynchronous, starts) = Asynchronous::new(store.queues(), calls);
         let lambda = Arc::new(Self {
             config,
             functions,
@@ -164,6 +178,7 @@ impl Lambda {
             snapshots: Snapshots::default(),
             engine,
             runtimes,
+            asynchronous,
             clock,
         });
         lambda.remove_leftovers();
@@ -172,6 +187,7 @@ impl Lambda {
             let versions: Vec<Version> = function.versions().map(|(version, _)| version).collect();
             drop(lifecycle::settle_in_background(&lambda, function.id.clone(), versions));
         }
+        asynchronous::start(&lambda, starts);
         Ok(lambda)
     }
 
@@ -264,6 +280,9 @@ impl Lambda {
             Operation::GetAccountSettings => account::settings_get(self, auth),
             Operation::Permission(operation) => {
                 permissions::run(self, auth, request, operation).await
+            }
+            Operation::EventInvoke(operation) => {
+                event_invoke_config::run(self, auth, request, operation).await
             }
             Operation::Url(operation) => urls::run(self, auth, request, operation).await,
             Operation::Setting(operation) => {

@@ -72,6 +72,8 @@ patterns! {
     ORGANIZATION = r"o-[a-z0-9]{10,32}";
     /// An alias, not a version.
     URL_QUALIFIER = r"((?!^\d+$)^[0-9a-zA-Z-_]+$)" or r"[0-9]*[a-zA-Z-_][a-zA-Z0-9-_]*";
+    /// `$` alone in an alternative is Java's way to say that it may be empty.
+    DESTINATION_ARN = r"$|kafka://([^.]([a-zA-Z0-9\-_.]{0,248}))|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1})?:(\d{12})?:(.*)";
     ANY = r".*";
     SUBNET = r"subnet-[0-9a-z]*";
     SECURITY_GROUP = r"sg-[0-9a-zA-Z]*";

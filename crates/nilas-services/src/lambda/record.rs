@@ -46,6 +46,9 @@ pub(crate) struct FunctionRecord {
     /// URLs by alias; the function's own is at the empty name. One stays when its alias is deleted.
     #[serde(default)]
     pub urls: BTreeMap<String, UrlRecord>,
+    /// How events are handled, by qualifier.
+    #[serde(default)]
+    pub event_invokes: BTreeMap<String, EventInvokeRecord>,
     /// `RecursiveLoop` is `Allow`, not `Terminate`.
     #[serde(default)]
     pub recursion_allowed: bool,
@@ -61,6 +64,17 @@ pub(crate) struct UrlRecord {
     /// Whether a request ever named one: there is one only, `BUFFERED`, but AWS shows it only then.
     pub has_invoke_mode: bool,
     pub created_ms: u64,
+    pub modified_ms: u64,
+}
+
+/// What a request left out is None.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct EventInvokeRecord {
+    pub retries_max: Option<u32>,
+    pub age_s_max: Option<u32>,
+    /// ARNs.
+    pub on_success: Option<String>,
+    pub on_failure: Option<String>,
     pub modified_ms: u64,
 }
 
@@ -103,6 +117,7 @@ impl FunctionRecord {
             provisioned: BTreeMap::new(),
             policies: BTreeMap::new(),
             urls: BTreeMap::new(),
+            event_invokes: BTreeMap::new(),
             recursion_allowed: false,
         }
     }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use http::Method;
 use nilas_wire::{ApiRequest, percent};
 
+use super::event_invoke_config::EventInvokeOperation;
 use super::layers::LayerOperation;
 use super::permissions::PermissionOperation;
 use super::small_settings::SettingOperation;
@@ -96,6 +97,7 @@ pub(crate) enum Operation<'a> {
     Permission(PermissionOperation<'a>),
     Setting(SettingOperation<'a>),
     Url(UrlOperation<'a>),
+    EventInvoke(EventInvokeOperation<'a>),
     /// AWS has it, this server does not yet.
     NotImplemented(&'static str),
 }
@@ -138,6 +140,7 @@ impl<'a> Operation<'a> {
             Self::Permission(operation) => operation.name(),
             Self::Setting(operation) => operation.name(),
             Self::Url(operation) => operation.name(),
+            Self::EventInvoke(operation) => operation.name(),
             Self::NotImplemented(name) => name,
         }
     }
@@ -176,6 +179,7 @@ impl<'a> Operation<'a> {
             Self::Permission(operation) => Some(operation.function()),
             Self::Setting(operation) => Some(operation.function()),
             Self::Url(operation) => Some(operation.function()),
+            Self::EventInvoke(operation) => Some(operation.function()),
         }
     }
 }
@@ -225,6 +229,7 @@ pub(crate) fn route<'a>(method: &Method, path: &'a str, query: &str) -> Option<O
                 .or_else(|| LayerOperation::of(method, segments, query).map(Operation::Layer))
                 .or_else(|| PermissionOperation::of(method, segments).map(Operation::Permission))
                 .or_else(|| UrlOperation::of(method, segments).map(Operation::Url))
+                .or_else(|| EventInvokeOperation::of(method, segments).map(Operation::EventInvoke))
                 .or_else(|| SettingOperation::of(method, segments).map(Operation::Setting))
                 .or_else(|| gap_at(method, segments, query));
         }

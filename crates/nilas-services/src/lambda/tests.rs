@@ -692,7 +692,7 @@ async fn invoke_refuses_before_it_starts_anything() {
     invoke("missing/invocations", &[], b"{}", expect![[r#"404 ResourceNotFoundException {"Type":"User","Message":"Function not found: arn:aws:lambda:us-east-1:000000000000:function:missing:$LATEST"}"#]]).await;
     invoke("f/invocations?Qualifier=live", &[], b"{}", expect![[r#"404 ResourceNotFoundException {"Type":"User","Message":"Function not found: arn:aws:lambda:us-east-1:000000000000:function:f:live"}"#]]).await;
     invoke(path, &[("x-amz-invocation-type", "DryRun")], b"{}", expect!["204  "]).await;
-    invoke(path, &[("x-amz-invocation-type", "Event")], b"{}", expect![[r#"501 NotImplementedException {"Type":"User","message":"Invoke with InvocationType Event is not implemented by this server yet. Use RequestResponse."}"#]]).await;
+    invoke(path, &[("x-amz-invocation-type", "Event")], b"{}", expect!["202  "]).await;
     invoke(
         path,
         &[("x-amz-invocation-type", "Later"), ("x-amz-log-type", "All")],

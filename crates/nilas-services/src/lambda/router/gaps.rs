@@ -30,7 +30,7 @@ const fn gap(method: &'static str, path: &'static str, operation: &'static str) 
 }
 
 /// Paths with a query first: they are special cases of others.
-pub(super) const GAPS: [Gap; 41] = [
+pub(super) const GAPS: [Gap; 36] = [
     gap("POST", "/2025-12-01/durable-executions/{}/checkpoint", "CheckpointDurableExecution"),
     gap("POST", "/2025-11-30/capacity-providers", "CreateCapacityProvider"),
     gap("POST", "/2020-04-22/code-signing-configs", "CreateCodeSigningConfig"),
@@ -39,11 +39,6 @@ pub(super) const GAPS: [Gap; 41] = [
     gap("DELETE", "/2020-04-22/code-signing-configs/{}", "DeleteCodeSigningConfig"),
     gap("DELETE", "/2025-12-01/durable-executions/{}", "DeleteDurableExecution"),
     gap("DELETE", "/2015-03-31/event-source-mappings/{}", "DeleteEventSourceMapping"),
-    gap(
-        "DELETE",
-        "/2019-09-25/functions/{}/event-invoke-config",
-        "DeleteFunctionEventInvokeConfig",
-    ),
     gap("DELETE", "/2026-07-09/resource-policy/{}", "DeleteResourcePolicy"),
     gap("GET", "/2025-11-30/capacity-providers/{}", "GetCapacityProvider"),
     gap("GET", "/2020-04-22/code-signing-configs/{}", "GetCodeSigningConfig"),
@@ -51,7 +46,6 @@ pub(super) const GAPS: [Gap; 41] = [
     gap("GET", "/2025-12-01/durable-executions/{}/history", "GetDurableExecutionHistory"),
     gap("GET", "/2025-12-01/durable-executions/{}/state", "GetDurableExecutionState"),
     gap("GET", "/2015-03-31/event-source-mappings/{}", "GetEventSourceMapping"),
-    gap("GET", "/2019-09-25/functions/{}/event-invoke-config", "GetFunctionEventInvokeConfig"),
     gap("GET", "/2025-11-30/functions/{}/function-scaling-config", "GetFunctionScalingConfig"),
     gap("GET", "/2026-07-09/resource-policy/{}", "GetResourcePolicy"),
     gap("POST", "/2014-11-13/functions/{}/invoke-async", "InvokeAsync"),
@@ -66,17 +60,11 @@ pub(super) const GAPS: [Gap; 41] = [
     gap("GET", "/2015-03-31/event-source-mappings", "ListEventSourceMappings"),
     gap(
         "GET",
-        "/2019-09-25/functions/{}/event-invoke-config/list",
-        "ListFunctionEventInvokeConfigs",
-    ),
-    gap(
-        "GET",
         "/2025-11-30/capacity-providers/{}/function-versions",
         "ListFunctionVersionsByCapacityProvider",
     ),
     gap("GET", "/2020-04-22/code-signing-configs/{}/functions", "ListFunctionsByCodeSigningConfig"),
     gap("POST", "/2025-12-01/durable-executions/{}/pause", "PauseDurableExecution"),
-    gap("PUT", "/2019-09-25/functions/{}/event-invoke-config", "PutFunctionEventInvokeConfig"),
     gap("PUT", "/2025-11-30/functions/{}/function-scaling-config", "PutFunctionScalingConfig"),
     gap("PUT", "/2026-07-09/resource-policy/{}", "PutResourcePolicy"),
     gap("POST", "/2025-12-01/durable-executions/{}/resume", "ResumeDurableExecution"),
@@ -99,5 +87,4 @@ pub(super) const GAPS: [Gap; 41] = [
     gap("PUT", "/2025-11-30/capacity-providers/{}", "UpdateCapacityProvider"),
     gap("PUT", "/2020-04-22/code-signing-configs/{}", "UpdateCodeSigningConfig"),
     gap("PUT", "/2015-03-31/event-source-mappings/{}", "UpdateEventSourceMapping"),
-    gap("POST", "/2019-09-25/functions/{}/event-invoke-config", "UpdateFunctionEventInvokeConfig"),
 ];
