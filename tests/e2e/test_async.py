@@ -1,0 +1,156 @@
+"""Asynchronous invocation: kept, tried again, given up, told to destinations."""
+
+import json
+import time
+import uuid
+
+import botocore.exceptions
+import pytest
+
+from conftest import make_zip, running
+
+KEEP = """
+import json, os, time
+def handler(event, context):
+    print("ran " + json.dumps([event.get("id"), context.aws_request_id]))
+    if event.get("fail"):
+        raise ValueError("no good")
+    return {"done": event.get("id")}
+"""
+
+
+def invoke_event(server, name, payload, **arguments):
+    answer = server.lambda_.invoke(FunctionName=name, InvocationType="Event", Payload=json.dumps(payload), **arguments)
+    assert (answer["StatusCode"], answer["Payload"].read()) == (202, b"")
+    return answer["ResponseMetadata"]["RequestId"]
+
+
+def runs(server, name):
+    """(id, request id) of each run, oldest first."""
+    try:
+        events = server.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}", filterPattern='"ran "')
+    except botocore.exceptions.ClientError:
+        return []
+    return [tuple(json.loads(event["message"].split("ran ", 1)[1])) for event in events["events"] if "ran " in event["message"]]
+
+
+def wait_for(what, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not (found := what()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return found
+
+
+def deploy(server, **settings):
+    return server.deploy(KEEP, runtime="python3.11", Timeout=10, **settings)
+
+
+def test_an_event_is_run_once_under_its_request_id(server):
+    name = deploy(server)
+    request_id = invoke_event(server, name, {"id": 1})
+    assert wait_for(lambda: runs(server, name)) == [(1, request_id)]
+    time.sleep(0.3)
+    assert runs(server, name) == [(1, request_id)]
+
+
+def test_a_burst_is_run_to_the_last(main_server):
+    name = deploy(main_server)
+    ids = {invoke_event(main_server, name, {"id": number}) for number in range(200)}
+    assert wait_for(lambda: len(set(runs(main_server, name))) == 200)
+    assert {request_id for _, request_id in runs(main_server, name)} == ids
+
+
+def test_success_and_failure_are_told_to_functions_and_buckets(main_server):
+    server = main_server
+    name, success = deploy(server), deploy(server)
+    arn = server.lambda_.get_function(FunctionName=success)["Configuration"]["FunctionArn"]
+    bucket = f"failed-{uuid.uuid4().hex[:8]}"
+    s3 = server.client("s3")
+    s3.create_bucket(Bucket=bucket)
+    config = server.lambda_.put_function_event_invoke_config(
+        FunctionName=name,
+        MaximumRetryAttempts=0,
+        DestinationConfig={"OnSuccess": {"Destination": arn}, "OnFailure": {"Destination": f"arn:aws:s3:::{bucket}"}},
+    )
+    assert config["FunctionArn"].endswith(f":function:{name}:$LATEST") and config["MaximumRetryAttempts"] == 0
+    invoke_event(server, name, {"id": "good"})
+    # The destination gets the record itself, which has no member "id".
+    assert wait_for(lambda: [run for run in runs(server, success) if run[0] is None])
+    failed = invoke_event(server, name, {"id": "bad", "fail": True})
+    objects = wait_for(lambda: s3.list_objects_v2(Bucket=bucket).get("Contents"))
+    assert objects[0]["Key"].startswith(f"aws/lambda/async/{name}/20")
+    record = json.loads(s3.get_object(Bucket=bucket, Key=objects[0]["Key"])["Body"].read())
+    assert record["version"] == "1.0" and record["requestPayload"] == {"id": "bad", "fail": True}
+    assert record["requestContext"] == {
+        "requestId": failed,
+        "functionArn": f"{config['FunctionArn']}",
+        "condition": "RetriesExhausted",
+        "approximateInvokeCount": 1,
+    }
+    assert record["responseContext"] == {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"}
+    assert record["responsePayload"]["errorMessage"] == "no good"
+
+
+def test_event_invoke_configs(main_server):
+    server = main_server
+    lambda_, name = server.lambda_, deploy(server)
+    arn = lambda_.get_function(FunctionName=name)["Configuration"]["FunctionArn"]
+
+    def refused(operation, **arguments):
+        with pytest.raises(botocore.exceptions.ClientError) as error:
+            operation(FunctionName=name, **arguments)
+        return error.value.response["Error"]["Code"], error.value.response["Error"]["Message"]
+
+    missing = ("ResourceNotFoundException", f"The function {arn}:$LATEST doesn't have an EventInvokeConfig")
+    assert refused(lambda_.get_function_event_invoke_config) == missing
+    assert refused(lambda_.update_function_event_invoke_config, MaximumRetryAttempts=1) == missing
+    assert refused(lambda_.delete_function_event_invoke_config) == missing
+    assert refused(lambda_.put_function_event_invoke_config) == (
+        "InvalidParameterValueException",
+        "You must specify at least one of error handling or destination setting.",
+    )
+    assert refused(lambda_.put_function_event_invoke_config, Qualifier="7", MaximumRetryAttempts=1) == (
+        "ResourceNotFoundException",
+        "The function doesn't exist.",
+    )
+    assert refused(lambda_.put_function_event_invoke_config, DestinationConfig={"OnSuccess": {"Destination": arn}}) == (
+        "InvalidParameterValueException",
+        "You can't specify the function as a destination for itself.",
+    )
+    other = arn.rsplit(":", 1)[0] + ":not-there"
+    assert refused(lambda_.put_function_event_invoke_config, DestinationConfig={"OnFailure": {"Destination": other}}) == (
+        "InvalidParameterValueException",
+        f"The destination ARN {other} is invalid.",
+    )
+    lambda_.put_function_event_invoke_config(FunctionName=name, MaximumEventAgeInSeconds=60, MaximumRetryAttempts=1)
+    lambda_.update_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=2)
+    config = lambda_.get_function_event_invoke_config(FunctionName=name)
+    assert (config["MaximumEventAgeInSeconds"], config["MaximumRetryAttempts"]) == (60, 2)
+    assert config["DestinationConfig"] == {"OnSuccess": {}, "OnFailure": {}}
+    lambda_.publish_version(FunctionName=name)
+    lambda_.put_function_event_invoke_config(FunctionName=name, Qualifier="1", MaximumRetryAttempts=0)
+    listed = lambda_.list_function_event_invoke_configs(FunctionName=name)["FunctionEventInvokeConfigs"]
+    assert [config["FunctionArn"] for config in listed] == [f"{arn}:$LATEST", f"{arn}:1"]
+    lambda_.delete_function_event_invoke_config(FunctionName=name, Qualifier="1")
+    lambda_.put_function_event_invoke_config(FunctionName=name, MaximumRetryAttempts=1)
+    assert "MaximumEventAgeInSeconds" not in lambda_.get_function_event_invoke_config(FunctionName=name)
+
+
+def test_events_too_large_or_malformed_are_refused(main_server):
+    name = deploy(main_server)
+    for payload, code in [(b"x", "InvalidRequestContentException"), (json.dumps("x" * 1_048_576).encode(), "RequestEntityTooLargeException")]:
+        with pytest.raises(botocore.exceptions.ClientError) as error:
+            main_server.lambda_.invoke(FunctionName=name, InvocationType="Event", Payload=payload)
+        assert error.value.response["Error"]["Code"] == code
+    with pytest.raises(main_server.lambda_.exceptions.ResourceNotFoundException):
+        main_server.lambda_.invoke(FunctionName="not-there", InvocationType="Event")
+
+
+def test_events_survive_kill_9():
+    with running("root") as server:
+        name = deploy(server)
+        server.lambda_.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
+        ids = {invoke_event(server, name, {"id": number}) for number in range(40)}
+        server.kill()
+        server.start()
+        assert wait_for(lambda: {request_id for _, request_id in runs(server, name)} >= ids, 40)
