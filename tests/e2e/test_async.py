@@ -7,7 +7,7 @@ import uuid
 import botocore.exceptions
 import pytest
 
-from conftest import make_zip, running
+from conftest import MODES, running
 
 KEEP = """
 import json, os, time
@@ -147,10 +147,78 @@ def test_events_too_large_or_malformed_are_refused(main_server):
 
 
 def test_events_survive_kill_9():
-    with running("root") as server:
+    with running(MODES[0]) as server:
         name = deploy(server)
         server.lambda_.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=1)
         ids = {invoke_event(server, name, {"id": number}) for number in range(40)}
         server.kill()
         server.start()
         assert wait_for(lambda: {request_id for _, request_id in runs(server, name)} >= ids, 40)
+
+
+def nilas(server, *arguments):
+    return json.loads(server.nilas("--json", *arguments).stdout)
+
+
+def waiting(server, name):
+    functions = nilas(server, "events", "--function", name)["Functions"]
+    return functions[0]["Events"] if functions else []
+
+
+def test_an_event_that_fails_is_tried_twice_more_after_one_and_two_minutes():
+    """The workshop's rule, in hours of nobody's time."""
+    with running(MODES[0], "--virtual-clock", "on") as server:
+        name = deploy(server)
+        bucket = "given-up"
+        server.client("s3").create_bucket(Bucket=bucket)
+        destination = {"OnFailure": {"Destination": f"arn:aws:s3:::{bucket}"}}
+        server.lambda_.put_function_event_invoke_config(FunctionName=name, DestinationConfig=destination)
+        request_id = invoke_event(server, name, {"id": 1, "fail": True})
+        for attempts, wait_s in [(1, 60), (2, 120)]:
+            assert wait_for(lambda: [event for event in waiting(server, name) if event["Errors"] == attempts])
+            nilas(server, "clock", "advance", f"{wait_s - 5}s")
+            time.sleep(0.3)
+            assert len(runs(server, name)) == attempts
+            nilas(server, "clock", "advance", "6s")
+            assert wait_for(lambda: len(runs(server, name)) == attempts + 1)
+        assert wait_for(lambda: not waiting(server, name))
+        nilas(server, "clock", "advance", "1d")
+        time.sleep(0.3)
+        assert runs(server, name) == [(1, request_id)] * 3
+        found = wait_for(lambda: server.client("s3").list_objects_v2(Bucket=bucket).get("Contents"))
+        record = json.loads(server.client("s3").get_object(Bucket=bucket, Key=found[0]["Key"])["Body"].read())
+        assert record["requestContext"]["condition"] == "RetriesExhausted"
+        assert record["requestContext"]["approximateInvokeCount"] == 3
+
+
+def test_an_event_that_is_too_old_is_given_up_and_one_that_waits_can_be_tried_at_once():
+    with running(MODES[0], "--virtual-clock", "on") as server:
+        name = deploy(server)
+        server.lambda_.put_function_event_invoke_config(FunctionName=name, MaximumEventAgeInSeconds=90)
+        invoke_event(server, name, {"id": 1, "fail": True})
+        assert wait_for(lambda: [event for event in waiting(server, name) if event["Errors"] == 1])
+        assert nilas(server, "events", "--function", name, "retry") == {"Retried": 1}
+        assert wait_for(lambda: [event for event in waiting(server, name) if event["Errors"] == 2])
+        nilas(server, "clock", "advance", "3m")
+        assert wait_for(lambda: not waiting(server, name))
+        assert len(runs(server, name)) == 2
+
+
+def test_a_clock_that_only_runs_is_not_moved(main_server):
+    clock = nilas(main_server, "clock")
+    assert (clock["IsVirtual"], clock["AheadMilliseconds"]) == (False, 0)
+    done = main_server.nilas("clock", "advance", "1m", check=False)
+    assert done.returncode == 1 and "--virtual-clock on" in done.stderr
+
+
+def test_a_function_that_may_not_run_gives_its_events_up():
+    with running(MODES[0]) as server:
+        name = deploy(server)
+        server.client("s3").create_bucket(Bucket="never-run")
+        server.lambda_.put_function_event_invoke_config(
+            FunctionName=name, DestinationConfig={"OnFailure": {"Destination": "arn:aws:s3:::never-run"}}
+        )
+        server.lambda_.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=0)
+        invoke_event(server, name, {"id": 1})
+        assert wait_for(lambda: server.client("s3").list_objects_v2(Bucket="never-run").get("Contents"))
+        assert runs(server, name) == []

@@ -186,6 +186,10 @@ pub const ASYNC_RETRIES_MAX: u32 = 2;
 /// Age at which an event is given up, seconds.
 pub const ASYNC_AGE_S_MIN: u32 = 60;
 pub const ASYNC_AGE_S_MAX: u32 = 21_600;
+/// Events of a function that are shown.
+pub const ADMIN_EVENTS_LISTED_MAX: usize = 100;
+/// How far virtual time can be ahead of the machine's, milliseconds.
+pub const CLOCK_AHEAD_MS_MAX: u64 = 10 * 365 * 86_400_000;
 /// Events of all functions that are run at once.
 pub const ASYNC_EVENTS_RUNNING_MAX: usize = 1_000;
 /// Messages in all queues together, and of each the body, the note and the name of its group, bytes.

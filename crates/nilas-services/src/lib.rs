@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod access;
+mod admin;
 mod apigateway;
 mod apigatewayv2;
 mod aside;

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use nilas_engine::Engine;
-use nilas_model::{AuthContext, Clock, CredentialIssuer};
+use nilas_model::{AuthContext, Clock, CredentialIssuer, VirtualClock};
 use nilas_store::{Logs, Store, StoreError};
 use nilas_wire::{ApiRequest, ApiResponse, Service, encode_fault};
 
+use crate::admin::Admin;
 use crate::apigateway::{self, RestApis};
 use crate::apigatewayv2::{self, HttpApis};
 use crate::blob_use::{BlobOwner, BlobUse};
@@ -35,6 +36,8 @@ pub struct ServicesConfig {
     pub account_concurrency: u32,
     /// Signs the links this server hands out.
     pub signing_key: SigningKey,
+    /// None where the clock only runs. Else it is the clock of the services.
+    pub virtual_clock: Option<Arc<VirtualClock>>,
     /// Whether execution roles may do all that the root key may, instead of logging and invoking only.
     pub roles_administer: bool,
 }
@@ -71,6 +74,7 @@ pub(crate) struct Inner {
     secrets: Secrets,
     kms: Kms,
     ecr: Ecr,
+    admin: Admin,
     clock: Arc<dyn Clock>,
     roles_administer: bool,
 }
@@ -121,6 +125,7 @@ impl Services {
         let secrets = Secrets::new(store.records(), Arc::clone(&seal), Arc::clone(&clock));
         let kms = Kms::new(store.records(), seal, Arc::clone(&clock));
         let ecr = Ecr::new(store.records(), Arc::clone(&clock));
+        let admin = Admin::new(Arc::clone(&lambda), Arc::clone(&clock), config.virtual_clock);
         let sts = Sts::new(calls.clone(), credentials);
         let inner = Arc::new(Inner {
             lambda,
@@ -136,6 +141,7 @@ impl Services {
             secrets,
             kms,
             ecr,
+            admin,
             clock,
             roles_administer,
         });
@@ -225,6 +231,7 @@ impl Inner {
             (None, Service::Ssm) => Box::pin(self.ssm.handle(auth, &request)).await,
             (None, Service::SecretsManager) => Box::pin(self.secrets.handle(auth, &request)).await,
             (None, Service::Kms) => Box::pin(self.kms.handle(auth, &request)).await,
+            (None, Service::Nilas) => Box::pin(self.admin.handle(auth, &request)).await,
             (None, Service::Ecr) => Box::pin(self.ecr.handle(auth, &request)).await,
             (None, Service::Events) => events::handle(auth, &request),
             (None, Service::Sts) => Box::pin(self.sts.handle(auth, &request)).await,

@@ -91,11 +91,11 @@ pub enum Settle {
         id: MessageId,
         lease: Option<LeaseId>,
     },
-    /// The message is due again, later, with another note.
+    /// The message is due at another time, with another note. Without a lease it is one that nobody has.
     Retry {
         queue: String,
         id: MessageId,
-        lease: LeaseId,
+        lease: Option<LeaseId>,
         due_ms: u64,
         note: Bytes,
     },

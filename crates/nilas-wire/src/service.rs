@@ -14,6 +14,8 @@ pub enum Service {
     Kms,
     Lambda,
     Logs,
+    /// What is nilas's own.
+    Nilas,
     S3,
     SecretsManager,
     Ssm,
@@ -43,7 +45,7 @@ const fn query(xmlns: &'static str) -> Protocol {
     Protocol::Query { xmlns }
 }
 
-const ROWS: [Row; 12] = [
+const ROWS: [Row; 13] = [
     row(Service::ApiGateway, "apigateway", None, Protocol::RestJson),
     row(
         Service::CloudFormation,
@@ -57,6 +59,7 @@ const ROWS: [Row; 12] = [
     row(Service::Kms, "kms", Some("TrentService"), Protocol::Json11),
     row(Service::Lambda, "lambda", None, Protocol::RestJson),
     row(Service::Logs, "logs", Some("Logs_20140328"), Protocol::Json11),
+    row(Service::Nilas, "nilas", Some("Nilas"), Protocol::Json11),
     row(Service::S3, "s3", None, Protocol::RestXml),
     row(Service::SecretsManager, "secretsmanager", Some("secretsmanager"), Protocol::Json11),
     row(Service::Ssm, "ssm", Some("AmazonSSM"), Protocol::Json11),

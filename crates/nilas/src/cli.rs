@@ -1,5 +1,7 @@
 //! What can be typed after `nilas`.
 
+mod values;
+
 use std::path::PathBuf;
 
 use clap::{
@@ -8,6 +10,7 @@ use clap::{
 
 use crate::config::{self, Flags};
 use crate::env_vars;
+use values::{parse_duration_ms, parse_variable};
 
 /// Runs AWS Lambda functions on your own Linux machine.
 ///
@@ -76,6 +79,10 @@ pub(crate) enum Command {
     Logs(LogsArgs),
     /// Print invocations, errors, throttles and durations of the project's functions
     Metrics(MetricsArgs),
+    /// Show events that wait for functions, or try them now
+    Events(EventsArgs),
+    /// Show the server's clock, or move it (see serve --virtual-clock)
+    Clock(ClockArgs),
     /// Create, change and look at functions
     #[command(subcommand, visible_alias = "fn")]
     Function(FunctionCommand),
@@ -128,6 +135,9 @@ pub(crate) struct ServeArgs {
     /// Whether Node and Python are forked, booted, for each environment: on or off [default: on]
     #[arg(long, value_name = "SWITCH")]
     zygotes: Option<String>,
+    /// Whether `nilas clock advance` may move the time of retries and schedules: on or off [default: off]
+    #[arg(long, value_name = "SWITCH")]
+    virtual_clock: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -288,6 +298,40 @@ pub(crate) struct MetricsArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    /// Only this function, by its name, and its events one by one
+    #[arg(long, short, value_name = "NAME", global = true)]
+    pub(crate) function: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: Option<EventsCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EventsCommand {
+    /// Try events that wait for their next attempt now
+    Retry {
+        /// Only this one
+        request_id: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClockArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<ClockCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClockCommand {
+    /// Move the clock forward
+    Advance {
+        /// Such as 90s, 2m, 6h or 1d
+        #[arg(value_parser = parse_duration_ms)]
+        by: u64,
+    },
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct InitArgs {
     /// Which template
     #[arg(value_enum)]
@@ -429,34 +473,13 @@ impl Cli {
             flags.set(&config::SHUTDOWN_MS, args.shutdown_ms.as_ref());
             flags.set(&config::NETWORK_OUTBOUND, args.outbound.as_ref());
             flags.set(&config::ZYGOTES, args.zygotes.as_ref());
+            flags.set(&config::VIRTUAL_CLOCK, args.virtual_clock.as_ref());
         }
         if let Command::Env(args) = &self.command {
             flags.set(&config::LISTEN, args.listen.as_ref());
         }
         flags
     }
-}
-
-fn parse_variable(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("expected KEY=VALUE".to_owned()),
-    }
-}
-
-fn parse_duration_ms(text: &str) -> Result<u64, String> {
-    let expected = || "expected a number with a unit, such as 30s, 10m, 2h or 1d".to_owned();
-    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
-    let (number, unit) = text.split_at(split);
-    let unit_ms = match unit {
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        "w" => 7 * 86_400_000,
-        _ => return Err(expected()),
-    };
-    number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_ms)).ok_or_else(expected)
 }
 
 #[cfg(test)]
@@ -507,6 +530,8 @@ mod tests {
               invoke       Invoke a function and print what it answers
               logs         Print the log of a function
               metrics      Print invocations, errors, throttles and durations of the project's functions
+              events       Show events that wait for functions, or try them now
+              clock        Show the server's clock, or move it (see serve --virtual-clock)
               function     Create, change and look at functions [alias: fn]
               env          Print what AWS's tools need to reach the server, for `eval "$(nilas env)"`
               config       Print the effective configuration and where each value comes from

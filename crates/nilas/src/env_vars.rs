@@ -55,6 +55,10 @@ pub(crate) static NILAS_ZYGOTES: EnvVar = var(
     "NILAS_ZYGOTES",
     "Whether Node and Python functions are forked from booted interpreters: on or off.",
 );
+pub(crate) static NILAS_VIRTUAL_CLOCK: EnvVar = var(
+    "NILAS_VIRTUAL_CLOCK",
+    "Whether `nilas clock advance` may move the time of retries and schedules: on or off.",
+);
 pub(crate) static NILAS_ROLES_ADMINISTER: EnvVar = var(
     "NILAS_ROLES_ADMINISTER",
     "Whether a function's role may do all that the root key may: on or off.",
@@ -105,6 +109,7 @@ pub(crate) static ALL: &[&EnvVar] = &[
     &NILAS_SHUTDOWN_MS,
     &NILAS_NETWORK_OUTBOUND,
     &NILAS_ZYGOTES,
+    &NILAS_VIRTUAL_CLOCK,
     &NILAS_ROLES_ADMINISTER,
     &XDG_CONFIG_HOME,
     &XDG_DATA_HOME,

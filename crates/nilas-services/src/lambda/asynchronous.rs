@@ -9,6 +9,7 @@ mod deliveries;
 mod dispatch;
 mod ending;
 mod event;
+mod look;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError, Weak};

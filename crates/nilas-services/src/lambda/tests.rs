@@ -180,6 +180,7 @@ async fn open(dir: &Path, sandbox: &FakeSandbox) -> (Services, Engine) {
             access_key_id: "AKIA".to_owned(),
             secret_access_key: "secret".to_owned(),
         },
+        virtual_clock: None,
         roles_administer: false,
     };
     let engine = engine(dir, sandbox, clock.clone());

@@ -133,10 +133,13 @@ impl Core {
         for (at, part) in parts.iter().enumerate() {
             let (queue, id, lease) = match part {
                 Settle::Ack { queue, id, lease } => (queue, *id, *lease),
-                Settle::Retry { queue, id, lease, .. } => (queue, *id, Some(*lease)),
+                Settle::Retry { queue, id, lease, .. } => (queue, *id, *lease),
                 Settle::Push { .. } => continue,
             };
-            let reached = self.queues.get_mut(queue).is_some_and(|queue| queue.begin(id, lease));
+            let leased_too = lease.is_some() || matches!(part, Settle::Ack { .. });
+            let reached = self.queues.get_mut(queue).is_some_and(|queue| {
+                (leased_too || queue.is_waiting(id)) && queue.begin(id, lease)
+            });
             if !reached {
                 self.abandon(&parts[..at]);
                 return false;

@@ -249,6 +249,10 @@ impl Queue {
         Some(message)
     }
 
+    pub(super) fn is_waiting(&self, id: MessageId) -> bool {
+        self.messages.get(&id).is_some_and(|message| message.place == Place::Waiting)
+    }
+
     pub(super) fn is_leased(&self, id: MessageId, now_ms: u64) -> bool {
         match self.messages.get(&id).map(|message| message.place) {
             Some(Place::Leased { until_ms, .. }) => until_ms > now_ms,

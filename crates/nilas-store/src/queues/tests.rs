@@ -140,7 +140,7 @@ fn run(seed: u64) {
                 let part = if dice.roll(2) == 0 {
                     Settle::Ack { queue, id, lease: Some(lease) }
                 } else {
-                    Settle::Retry { queue, id, lease, due_ms, note: Bytes::new() }
+                    Settle::Retry { queue, id, lease: Some(lease), due_ms, note: Bytes::new() }
                 };
                 let holds = model.0.iter().any(|plain| {
                     plain.id == id && plain.lease.is_some_and(|(held, _)| held == lease)
@@ -221,7 +221,7 @@ async fn what_was_pushed_is_there_after_a_restart_and_what_was_settled_is_not() 
         Settle::Retry {
             queue: QUEUE.to_owned(),
             id: leased[1].id,
-            lease: leased[1].lease,
+            lease: Some(leased[1].lease),
             due_ms: 15,
             note: Bytes::from_static(b"once"),
         },

@@ -1,11 +1,13 @@
 //! One file a command.
 
 mod bench;
+mod clock;
 mod config;
 mod deploy;
 mod dev;
 mod doctor;
 mod env;
+mod events;
 mod function;
 mod info;
 mod init;
@@ -84,6 +86,8 @@ pub(crate) fn run(
         Command::Rollback(args) => block_on(rollback::run(&cx, &args)),
         Command::Remove(args) => block_on(remove::run(&cx, &args)),
         Command::Package(args) => block_on(package::run(&cx, &args)),
+        Command::Events(args) => block_on(events::run(&cx, &args)),
+        Command::Clock(args) => block_on(clock::run(&cx, &args)),
         Command::Metrics(args) => block_on(metrics::run(&cx, &args)),
         Command::Invoke(args) => block_on(invoke::run(&cx, &args)),
         Command::Bench(args) => block_on(bench::run(&cx, &args)),

@@ -119,6 +119,12 @@ pub(crate) static ZYGOTES: Key = Key {
     takes: "on or off",
     default: |_| "on".to_owned(),
 };
+pub(crate) static VIRTUAL_CLOCK: Key = Key {
+    name: "virtual_clock",
+    env: &env_vars::NILAS_VIRTUAL_CLOCK,
+    takes: "on or off",
+    default: |_| "off".to_owned(),
+};
 pub(crate) static ROLES_ADMINISTER: Key = Key {
     name: "roles.administer",
     env: &env_vars::NILAS_ROLES_ADMINISTER,
@@ -144,6 +150,7 @@ pub(crate) static ALL: &[&Key] = &[
     &MEMORY_OVERCOMMIT,
     &NETWORK_OUTBOUND,
     &ZYGOTES,
+    &VIRTUAL_CLOCK,
     &ROLES_ADMINISTER,
 ];
 

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 pub(crate) use keys::{
     ACCOUNT, AGE_MS, CONCURRENCY, DATA_DIR, FREEZE_AFTER_MS, Host, IDLE_MS, INIT_MS, Key, LISTEN,
     LOG, MEMORY_MIB, MEMORY_OVERCOMMIT, NETWORK_OUTBOUND, REGION, ROLES_ADMINISTER, SHUTDOWN_MS,
-    USER, ZYGOTES,
+    USER, VIRTUAL_CLOCK, ZYGOTES,
 };
 pub(crate) use layers::{Flags, Setting, Source};
 
@@ -32,6 +32,8 @@ pub(crate) struct Config {
     pub(crate) outbound: bool,
     /// Fork interpreters instead of starting each anew.
     pub(crate) zygotes: bool,
+    /// Whether the time of retries and schedules can be moved, for tests.
+    pub(crate) virtual_clock: bool,
     pub(crate) roles_administer: bool,
     /// Runtime identifier to executable.
     pub(crate) runtimes: BTreeMap<String, PathBuf>,
@@ -137,6 +139,7 @@ pub(crate) fn load(flags: &Flags, host: &Host) -> Result<Config, ConfigError> {
         limits,
         outbound: values.with(&NETWORK_OUTBOUND, parse_switch)?,
         zygotes: values.with(&ZYGOTES, parse_switch)?,
+        virtual_clock: values.with(&VIRTUAL_CLOCK, parse_switch)?,
         roles_administer: values.with(&ROLES_ADMINISTER, parse_switch)?,
         runtimes: settings.iter().filter_map(runtime_override).collect(),
         settings,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use nilas_edge::{Edge, EdgeConfig, Identity};
 use nilas_engine::{Engine, EngineConfig};
-use nilas_model::{Clock, Origin, SystemClock};
+use nilas_model::{Clock, Origin, SystemClock, VirtualClock};
 use nilas_sandbox::{Finding, LaunchError, LinuxSandbox, Outbound, PrivilegeError, SandboxConfig};
 use nilas_services::lambda::{RuntimeCatalog, SigningKey};
 use nilas_services::{Services, ServicesConfig};
@@ -103,13 +103,19 @@ async fn run(
         Arc::clone(&clock),
     )
     .map_err(step("start the engine"))?;
+    // Moved time is for what the services wait for; what functions and signatures see is the machine's.
+    let virtual_clock = config.virtual_clock.then(|| Arc::new(VirtualClock::default()));
+    let services_clock: Arc<dyn Clock> = match &virtual_clock {
+        Some(clock) => Arc::<VirtualClock>::clone(clock),
+        None => Arc::clone(&clock),
+    };
     let services = Services::new(
-        services_config(config, &identity),
+        services_config(config, &identity, virtual_clock),
         store.clone(),
         engine.clone(),
         runtimes.clone(),
         identity.clone(),
-        Arc::clone(&clock),
+        services_clock,
     )
     .await
     .map_err(step("start the services"))?;
@@ -209,7 +215,11 @@ fn outbound(config: &Config) -> Outbound {
     if config.outbound { Outbound::Internet } else { Outbound::None }
 }
 
-fn services_config(config: &Config, identity: &Identity) -> ServicesConfig {
+fn services_config(
+    config: &Config,
+    identity: &Identity,
+    virtual_clock: Option<Arc<VirtualClock>>,
+) -> ServicesConfig {
     let key = identity.root_key();
     ServicesConfig {
         data_dir: config.data_dir.clone(),
@@ -218,6 +228,7 @@ fn services_config(config: &Config, identity: &Identity) -> ServicesConfig {
             access_key_id: key.access_key_id.clone(),
             secret_access_key: key.secret_access_key.clone(),
         },
+        virtual_clock,
         roles_administer: config.roles_administer,
     }
 }

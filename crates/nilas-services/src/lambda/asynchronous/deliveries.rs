@@ -142,7 +142,13 @@ async fn deliver(lambda: &Arc<Lambda>, leased: Leased) {
             vec![if is_over {
                 ack
             } else {
-                Settle::Retry { queue: queue(), id: leased.id, lease: leased.lease, due_ms, note }
+                Settle::Retry {
+                    queue: queue(),
+                    id: leased.id,
+                    lease: Some(leased.lease),
+                    due_ms,
+                    note,
+                }
             }]
         }
     };

@@ -103,7 +103,7 @@ pub(super) async fn retry(
     due_ms: u64,
 ) {
     let (queue, note) = (queue_of(id), event.note());
-    let part = Settle::Retry { queue, id: leased.id, lease: leased.lease, due_ms, note };
+    let part = Settle::Retry { queue, id: leased.id, lease: Some(leased.lease), due_ms, note };
     report(id, lambda.asynchronous.queues.settle(vec![part]).await.map(|done| done.is_some()));
 }
 
