@@ -188,6 +188,26 @@ def test_a_function(main_server, stack, name):
     gone(lambda: lambda_.get_function(FunctionName=f"{name}b"))
 
 
+def test_how_events_are_handled(main_server, stack, name):
+    get = main_server.lambda_.get_function_event_invoke_config
+
+    def resources(**properties):
+        code = {"ZipFile": NODE.replace("VALUE", "one")}
+        config = {"FunctionName": ref("F"), "Qualifier": "$LATEST", **properties}
+        return {"F": function(code, FunctionName=name), "G": function(code), "E": declared("Lambda::EventInvokeConfig", config)}
+
+    to_other = {"OnSuccess": {"Destination": at("G", "Arn")}}
+    stack.deploy(resources(MaximumRetryAttempts=0, DestinationConfig=to_other))
+    config = get(FunctionName=name)
+    assert config["MaximumRetryAttempts"] == 0 and ":function:" in config["DestinationConfig"]["OnSuccess"]["Destination"]
+    stack.rolls_back(resources(MaximumRetryAttempts=1))
+    assert get(FunctionName=name)["MaximumRetryAttempts"] == 0
+    stack.deploy(resources(MaximumEventAgeInSeconds=60))
+    config = get(FunctionName=name)
+    assert "MaximumRetryAttempts" not in config and config["DestinationConfig"] == {"OnFailure": {}, "OnSuccess": {}}
+    stack.delete()
+
+
 def test_versions_aliases_permissions_and_urls(main_server, stack, name):
     lambda_ = main_server.lambda_
 

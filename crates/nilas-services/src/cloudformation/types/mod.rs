@@ -51,6 +51,7 @@ const TYPES: &[&ResourceType] = &[
     &kms::alias::TYPE,
     &kms::key::TYPE,
     &lambda::alias::TYPE,
+    &lambda::event_invoke_config::TYPE,
     &lambda::function::TYPE,
     &lambda::layer_version::TYPE,
     &lambda::layer_version_permission::TYPE,

@@ -1,6 +1,7 @@
 //! Lambda.
 
 pub(super) mod alias;
+pub(super) mod event_invoke_config;
 pub(super) mod function;
 mod inline_code;
 pub(super) mod layer_version;
