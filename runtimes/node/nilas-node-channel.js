@@ -10,10 +10,13 @@ const KIND_RESPONSE = 2;
 const KIND_ERROR = 3;
 const KIND_INIT_ERROR = 4;
 const KIND_TEMPLATE = 5;
+const KIND_STREAM = 6;
+const KIND_CHUNK = 7;
 
 const LENGTH_BYTES = 4;
 const PREFIX_BYTES = LENGTH_BYTES + 1;
 const SCRATCH_BYTES = 64 * 1024;
+const CHUNK_BYTES_MAX = 64 * 1024;
 const NOTHING = Buffer.alloc(0);
 const WRITE_RETRY_MS_MIN = 0.05;
 const WRITE_RETRY_MS_MAX = 5;
@@ -59,6 +62,27 @@ class Channel {
     this.send(KIND_RESPONSE, requestId, body);
   }
 
+  // Announces a response in chunks; `sendResponse` or `sendError` ends it.
+  sendStream(requestId, contentType) {
+    this.send(KIND_STREAM, requestId, contentType);
+  }
+
+  // Calls `done` once the platform has taken the bytes: a caller who is slow slows
+  // the function, without stopping its event loop.
+  sendChunk(requestId, bytes, done) {
+    this.socket.cork();
+    for (let start = 0; start < bytes.length; start += CHUNK_BYTES_MAX) {
+      const piece = bytes.slice(start, start + CHUNK_BYTES_MAX);
+      const head = Buffer.allocUnsafe(PREFIX_BYTES + requestId.length);
+      head.writeUInt32LE(head.length + piece.length - LENGTH_BYTES, 0);
+      head[LENGTH_BYTES] = KIND_CHUNK;
+      head.latin1Write(requestId, PREFIX_BYTES);
+      this.socket.write(head);
+      this.socket.write(piece, start + CHUNK_BYTES_MAX < bytes.length ? undefined : done);
+    }
+    this.socket.uncork();
+  }
+
   sendError(requestId, body) {
     this.send(KIND_ERROR, requestId, body);
   }
@@ -83,6 +107,11 @@ class Channel {
       frame.utf8Write(body, start);
     } else {
       frame.set(body, start);
+    }
+    if (this.socket !== null && this.socket.writableLength > 0) {
+      // Behind the chunks that the platform has not taken yet.
+      this.socket.write(Buffer.from(frame.slice(0, end)));
+      return;
     }
     writeFully(this.fd, frame, end);
   }

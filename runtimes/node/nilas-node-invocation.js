@@ -119,11 +119,11 @@ class Runtime {
   invokeStreaming(header, event) {
     const requestId = header.requestId;
     const { promisesOnly } = this.traits;
-    const stream = new ResponseStream(highWaterMark(this.handler));
+    const stream = new ResponseStream(highWaterMark(this.handler), this.output(requestId));
     const waiting = promisesOnly ? {} : waitSwitch();
     const fail = (error) => this.fail(requestId, error);
     const misuse = (text) => fail(promisesOnly ? new Error(text) : text);
-    const respond = () => this.succeed(requestId, stream.body());
+    const respond = () => this.succeed(requestId, '');
     const finish = () => (waiting.callbackWaitsForEmptyEventLoop ? idle.set(respond) : respond());
     idle.set(() => misuse('Response stream is not finished.'));
     try {
@@ -148,6 +148,24 @@ class Runtime {
     } catch (error) {
       fail(error);
     }
+  }
+
+  // What is written after the invocation's end goes nowhere.
+  output(requestId) {
+    return {
+      begin: (contentType) => {
+        if (this.current === requestId) {
+          this.channel.sendStream(requestId, contentType);
+        }
+      },
+      write: (bytes, done) => {
+        if (this.current === requestId) {
+          this.channel.sendChunk(requestId, bytes, done);
+        } else {
+          done();
+        }
+      },
+    };
   }
 
   // === how an invocation ends ===

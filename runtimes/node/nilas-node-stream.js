@@ -1,7 +1,7 @@
 // Response streaming: the `awslambda` global and the stream a handler writes to.
 //
-// The stream collects the whole response, as a buffered Invoke of a streaming
-// handler shows it.
+// What is written goes to the platform at once; whether the caller gets it at once
+// or as a whole is the platform's business.
 'use strict';
 
 const { Writable } = require('stream');
@@ -16,9 +16,11 @@ const HTTP_INTEGRATION_TYPE = 'application/vnd.awslambda.http-integration-respon
 const PRELUDE_END = Buffer.alloc(8);
 
 class ResponseStream extends Writable {
-  constructor(highWaterMark) {
+  // `output.begin(contentType)` comes before each `output.write(bytes, done)`.
+  constructor(highWaterMark, output) {
     super(highWaterMark === undefined ? {} : { highWaterMark });
-    this.chunks = [];
+    this.output = output;
+    this.announced = false;
     this.contentType = 'application/octet-stream';
     this.started = false;
   }
@@ -43,12 +45,15 @@ class ResponseStream extends Writable {
   }
 
   _write(chunk, _encoding, callback) {
-    this.chunks.push(Buffer.from(chunk));
-    callback();
-  }
-
-  body() {
-    return Buffer.concat(this.chunks);
+    if (!this.announced) {
+      this.announced = true;
+      this.output.begin(this.contentType);
+    }
+    if (chunk.length === 0) {
+      callback();
+      return;
+    }
+    this.output.write(chunk, callback);
   }
 }
 

@@ -23,7 +23,7 @@ PYTHON_ENTRY = os.path.join(RUNTIMES, "python", "nilas_python.py")
 WAIT_S = 20
 ARN = "arn:aws:lambda:eu-central-1:000000000000:function:probe"
 RELEASE = "AWS_Lambda_nodejs20.x"  # a release with callbacks
-KINDS = {1: "ready", 2: "response", 3: "error", 4: "init_error"}
+KINDS = {1: "ready", 2: "response", 3: "error", 4: "init_error", 6: "stream", 7: "chunk"}
 
 
 @dataclass
@@ -186,9 +186,25 @@ class Process:
             return None
         payload = self.read(struct.unpack("<I", head)[0])
         kind = KINDS[payload[0]]
+        if kind == "stream":
+            return self.receive_streamed(payload[1:37])
         if kind in ("response", "error"):
             return kind, payload[1:37], payload[37:]
         return (kind, payload[1:]) if kind == "init_error" else (kind, b"", payload[1:])
+
+    def receive_streamed(self, answered_id):
+        """The response that the chunks make together, or the error that ends them."""
+        body = b""
+        while True:
+            payload = self.read(struct.unpack("<I", self.read(4))[0])
+            kind, chunk = KINDS[payload[0]], payload[37:]
+            assert payload[1:37] == answered_id, payload[:40]
+            if kind == "error":
+                return kind, answered_id, chunk
+            body += chunk
+            if kind == "response":
+                return kind, answered_id, body
+            assert kind == "chunk", kind
 
     def read(self, length):
         data = b""

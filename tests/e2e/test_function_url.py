@@ -8,6 +8,7 @@ import urllib.parse
 import botocore.auth
 import botocore.awsrequest
 import botocore.credentials
+import botocore.exceptions
 import pytest
 
 ECHO = "exports.handler = async e => e"
@@ -162,8 +163,8 @@ def test_configurations_are_made_read_changed_and_deleted(main_server):
     assert [u["FunctionUrl"] for u in lam.list_function_url_configs(FunctionName=name)["FunctionUrlConfigs"]] == [
         made["FunctionUrl"]
     ]
-    with pytest.raises(lam.exceptions.InvalidParameterValueException, match="RESPONSE_STREAM is not supported"):
-        lam.update_function_url_config(FunctionName=name, InvokeMode="RESPONSE_STREAM")
+    with pytest.raises(botocore.exceptions.ClientError, match="failed to satisfy constraint"):
+        lam.update_function_url_config(FunctionName=name, InvokeMode="STREAM")
     with pytest.raises(lam.exceptions.ResourceNotFoundException, match="Function does not exist"):
         lam.create_function_url_config(FunctionName=name, Qualifier="gone", AuthType="NONE")
     assert lam.delete_function_url_config(FunctionName=name)["ResponseMetadata"]["HTTPStatusCode"] == 204

@@ -9,7 +9,6 @@ use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts as Head;
 use http::{Method, Response, StatusCode};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use nilas_model::{AccountId, AuthContext, Clock, Origin, RequestId, limits};
 use nilas_services::aside;
@@ -20,6 +19,7 @@ use nilas_wire::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, error};
 
+use crate::answer_body::AnswerBody;
 use crate::authenticate::Authenticator;
 use crate::backend::Backend;
 use crate::body::{self, BodyError, Buffered, Held, Room};
@@ -179,7 +179,7 @@ impl<B: Backend> Edge<B> {
         entrance: &Entrance,
         source_ip: IpAddr,
         request: http::Request<Incoming>,
-    ) -> Response<Full<Bytes>> {
+    ) -> Response<AnswerBody> {
         let inner = &self.0;
         let began_us = inner.clock.monotonic_us();
         let request_id = RequestId::random();
@@ -378,18 +378,20 @@ fn into_http(
     response: ApiResponse,
     method: &Method,
     request_id: &RequestId,
-) -> Response<Full<Bytes>> {
-    let ApiResponse { status, mut headers, mut body } = response;
+) -> Response<AnswerBody> {
+    let ApiResponse { status, mut headers, mut body, mut rest } = response;
     if !headers.contains_key("x-amzn-requestid") {
         let id = HeaderValue::from_str(&request_id.to_string()).expect("a UUID is plain text");
         headers.insert("x-amzn-requestid", id);
     }
     let bodiless = status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED;
     if *method == Method::HEAD && !bodiless {
-        headers.entry(header::CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(body.len()));
+        if rest.take().is_none() {
+            headers.entry(header::CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(body.len()));
+        }
         body = Bytes::new();
     }
-    let mut out = Response::new(Full::new(body));
+    let mut out = Response::new(AnswerBody::new(body, rest));
     *out.status_mut() = status;
     *out.headers_mut() = headers;
     out

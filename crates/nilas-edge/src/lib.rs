@@ -3,6 +3,7 @@
 //! Invariant: nothing reaches a service without a verified signature; nothing here knows what an operation means.
 #![forbid(unsafe_code)]
 
+mod answer_body;
 mod authenticate;
 mod backend;
 mod body;

@@ -8,6 +8,7 @@ use nilas_model::{EnvironmentId, FunctionKey, RequestId, VersionSnapshot, limits
 use nilas_sandbox::{Outbound, StartError};
 
 pub use crate::pool::{EnvironmentState, ProvisionFailure, ThrottleReason};
+use crate::stream::ResponseSink;
 
 /// How the engine runs functions. Every duration is in milliseconds.
 #[derive(Debug, Clone)]
@@ -89,6 +90,8 @@ pub struct Invocation {
     pub cognito_identity: Option<String>,
     pub trace_id: Option<String>,
     pub want_log_tail: bool,
+    /// Who takes the response as it comes; without, it is in the outcome as a whole.
+    pub sink: Option<ResponseSink>,
 }
 
 /// What is set for one function; the default is nothing.

@@ -488,7 +488,7 @@ fn leaves_sound(fault: &FunctionFault) -> bool {
     matches!(
         fault,
         FunctionFault::Reported { .. }
-            | FunctionFault::ResponseTooLarge
+            | FunctionFault::ResponseTooLarge { .. }
             | FunctionFault::TruncatedResponse
     )
 }

@@ -1,7 +1,7 @@
 //! What goes wrong with a function, and the error object its caller gets, to AWS's letter.
 
 use bytes::Bytes;
-use nilas_model::{RequestId, limits};
+use nilas_model::RequestId;
 use nilas_sandbox::Exit;
 use serde_json::json;
 
@@ -22,7 +22,9 @@ pub(crate) enum FunctionFault {
     InvalidEntrypoint {
         reason: String,
     },
-    ResponseTooLarge,
+    ResponseTooLarge {
+        bytes_max: usize,
+    },
     /// The response broke off, or its streaming trailers say so.
     TruncatedResponse,
     /// The runtime broke its protocol; the environment was ended.
@@ -46,7 +48,7 @@ impl FunctionFault {
     pub(crate) fn payload(&self, id: RequestId) -> Bytes {
         let value = match self {
             Self::Reported { payload, .. } => return payload.clone(),
-            Self::ResponseTooLarge => {
+            Self::ResponseTooLarge { .. } => {
                 json!({"errorMessage": self.reason(), "errorType": self.error_type()})
             }
             _ => json!({
@@ -65,7 +67,7 @@ impl FunctionFault {
             Self::Exited(exit) if exit.out_of_memory => "Runtime.OutOfMemory",
             Self::Exited(_) | Self::Violation => "Runtime.ExitError",
             Self::InvalidEntrypoint { .. } => "Runtime.InvalidEntrypoint",
-            Self::ResponseTooLarge => "Function.ResponseSizeTooLarge",
+            Self::ResponseTooLarge { .. } => "Function.ResponseSizeTooLarge",
             Self::TruncatedResponse => "Runtime.TruncatedResponse",
         }
     }
@@ -73,7 +75,7 @@ impl FunctionFault {
     /// What AWS writes into the log before END, if anything.
     pub(crate) fn log_message(&self, id: RequestId, time: &str) -> Option<String> {
         match self {
-            Self::Reported { .. } | Self::ResponseTooLarge | Self::TruncatedResponse => None,
+            Self::Reported { .. } | Self::ResponseTooLarge { .. } | Self::TruncatedResponse => None,
             Self::Timeout { .. } => Some(format!("{time} {id} {}\n\n", self.reason())),
             _ => Some(format!("RequestId: {id} Error: {}\n{}\n", self.reason(), self.error_type())),
         }
@@ -81,7 +83,7 @@ impl FunctionFault {
 
     /// Whether REPORT carries a status: AWS gives none for errors the handler itself reported.
     pub(crate) fn is_platform_visible(&self) -> bool {
-        !matches!(self, Self::Reported { during_init: false, .. } | Self::ResponseTooLarge)
+        !matches!(self, Self::Reported { during_init: false, .. } | Self::ResponseTooLarge { .. })
     }
 
     pub(crate) fn status(&self) -> &'static str {
@@ -100,9 +102,8 @@ impl FunctionFault {
             }
             Self::Exited(exit) => exit_reason(*exit),
             Self::InvalidEntrypoint { reason } => reason.clone(),
-            Self::ResponseTooLarge => format!(
-                "Response payload size exceeded maximum allowed payload size ({} bytes).",
-                limits::SYNC_RESPONSE_BYTES_MAX
+            Self::ResponseTooLarge { bytes_max } => format!(
+                "Response payload size exceeded maximum allowed payload size ({bytes_max} bytes)."
             ),
             Self::TruncatedResponse => "Response was truncated".to_owned(),
             Self::Violation => "Runtime exited without providing a reason".to_owned(),
@@ -168,6 +169,8 @@ fn sanitised(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use nilas_model::limits;
+
     use super::*;
 
     const ID: &str = "00000000-0000-4000-8000-000000000001";
@@ -204,7 +207,7 @@ mod tests {
             r#"{"errorType":"Runtime.OutOfMemory","errorMessage":"RequestId: ID Error: Runtime exited with error: signal: killed"}"#,
         );
         check(
-            &FunctionFault::ResponseTooLarge,
+            &FunctionFault::ResponseTooLarge { bytes_max: limits::SYNC_RESPONSE_BYTES_MAX },
             r#"{"errorMessage":"Response payload size exceeded maximum allowed payload size (6291556 bytes).","errorType":"Function.ResponseSizeTooLarge"}"#,
         );
         check(

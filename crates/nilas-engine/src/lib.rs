@@ -14,6 +14,7 @@ mod logs;
 mod memory;
 mod pool;
 mod snapshot;
+mod stream;
 mod timer;
 
 pub use api::{
@@ -25,3 +26,4 @@ pub use engine::Engine;
 #[cfg(any(test, feature = "simulation"))]
 pub use pool::simulation::{Trace, simulate};
 pub use snapshot::SnapshotError;
+pub use stream::{Piece, ResponsePieces, ResponseSink, response_stream};

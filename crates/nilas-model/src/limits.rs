@@ -5,6 +5,15 @@
 pub const SYNC_PAYLOAD_BYTES_MAX: usize = 6_291_456;
 /// Largest synchronous invocation response, bytes. AWS's message for it says 6291556: 100 bytes more than the request.
 pub const SYNC_RESPONSE_BYTES_MAX: usize = 6_291_556;
+/// Largest response that is streamed, bytes: 200 MB; see "Response streaming for Lambda functions".
+pub const STREAMED_RESPONSE_BYTES_MAX: usize = 209_715_200;
+/// Largest part of a streamed response that is handed on at once, bytes.
+pub const STREAM_PIECE_BYTES_MAX: usize = 65_536;
+/// Parts of a streamed response that wait for a caller who takes them slowly.
+pub const STREAM_PIECES_MAX: usize = 4;
+/// Largest status and headers in front of a response that is streamed over HTTP, bytes; see "Set up a Lambda proxy
+/// integration with payload response streaming in API Gateway".
+pub const STREAM_PRELUDE_BYTES_MAX: usize = 16_384;
 /// Largest request and answer of an API in front of functions, bytes; see "Amazon API Gateway quotas".
 pub const API_PAYLOAD_BYTES_MAX: usize = 10_485_760;
 /// Resources and stages of one API; see "Amazon API Gateway quotas".

@@ -3,6 +3,7 @@
 //! Invariant: this crate opens nothing, spawns nothing and reads no clock. Every parser here takes hostile bytes.
 #![forbid(unsafe_code)]
 
+pub mod event_stream;
 mod fault;
 mod message;
 pub mod percent;
@@ -16,7 +17,7 @@ pub mod time;
 pub mod xml;
 
 pub use fault::{Fault, FaultShape, Protocol, encode_fault};
-pub use message::{ApiRequest, ApiResponse};
+pub use message::{ApiRequest, ApiResponse, BodySource, BrokenOff, Rest};
 pub use service::Service;
 pub use sig_error::{Mismatch, SigError};
 // A fault says whose it is; callers name it together with the fault.

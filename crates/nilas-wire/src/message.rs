@@ -1,6 +1,7 @@
 //! One request and one response of an AWS API, as the edge hands them to a service and takes them back.
 
 use std::net::SocketAddr;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -42,17 +43,53 @@ impl ApiRequest {
 }
 
 /// What a service answers. The edge adds the request id and the length.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ApiResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// What comes after `body`, if the answer is not whole yet.
+    pub rest: Option<Rest>,
 }
+
+/// The part of an answer's body that is still being made. Dropped, nobody wants it any more.
+pub struct Rest(Box<dyn BodySource>);
+
+/// Makes a body piece by piece.
+pub trait BodySource: Send {
+    /// The next piece, never an empty one; None at the end.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>>;
+}
+
+/// A body that ends before its end. The client must not take it for whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the answer broke off")]
+pub struct BrokenOff;
+
+// === impl Rest ===
+
+impl Rest {
+    pub fn new(source: impl BodySource + 'static) -> Self {
+        Self(Box::new(source))
+    }
+
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        self.0.poll_piece(cx)
+    }
+}
+
+impl std::fmt::Debug for Rest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Rest")
+    }
+}
+
+// === impl ApiResponse ===
 
 impl ApiResponse {
     /// An answer without a body.
     pub fn empty(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::new(), body: Bytes::new() }
+        Self { status, headers: HeaderMap::new(), body: Bytes::new(), rest: None }
     }
 
     pub fn with_body(
@@ -60,7 +97,7 @@ impl ApiResponse {
         content_type: &'static str,
         body: impl Into<Bytes>,
     ) -> Self {
-        let mut response = Self { status, headers: HeaderMap::new(), body: body.into() };
+        let mut response = Self { body: body.into(), ..Self::empty(status) };
         response.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         response
     }

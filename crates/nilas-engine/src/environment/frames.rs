@@ -16,6 +16,10 @@ const KIND_RESPONSE: u8 = 2;
 const KIND_ERROR: u8 = 3;
 const KIND_INIT_ERROR: u8 = 4;
 const KIND_TEMPLATE: u8 = 5;
+const KIND_STREAM: u8 = 6;
+const KIND_CHUNK: u8 = 7;
+/// Of the content type of a streamed response, bytes.
+const CONTENT_TYPE_BYTES_MAX: usize = 1_024;
 /// Why a process cannot be a template, bytes.
 const OBSTACLE_BYTES_MAX: usize = 1_024;
 
@@ -31,6 +35,15 @@ pub(crate) enum Frame {
         payload: Bytes,
     },
     Error {
+        request_id: FrameId,
+        payload: Bytes,
+    },
+    /// The response comes in chunks, until a response, which is the last of it, or an error.
+    Stream {
+        request_id: FrameId,
+        content_type: Bytes,
+    },
+    Chunk {
         request_id: FrameId,
         payload: Bytes,
     },
@@ -132,6 +145,8 @@ impl FrameReader {
             KIND_READY => Frame::Ready,
             KIND_RESPONSE => Frame::Response { request_id, payload },
             KIND_ERROR => Frame::Error { request_id, payload },
+            KIND_STREAM => Frame::Stream { request_id, content_type: payload },
+            KIND_CHUNK => Frame::Chunk { request_id, payload },
             KIND_TEMPLATE => Frame::Template { obstacle: payload },
             _ => Frame::InitError { payload },
         }))
@@ -172,7 +187,12 @@ impl FrameReader {
 }
 
 fn is_answer(kind: u8) -> bool {
-    matches!(kind, KIND_RESPONSE | KIND_ERROR)
+    matches!(kind, KIND_RESPONSE | KIND_ERROR | KIND_STREAM | KIND_CHUNK)
+}
+
+/// Whether so long a payload is a request id and at most `bytes_max` more.
+fn is_part(payload: usize, bytes_max: usize) -> bool {
+    (REQUEST_ID_BYTES..=REQUEST_ID_BYTES + bytes_max).contains(&payload)
 }
 
 /// Length of the payload, after checking that a frame of this kind may be this long.
@@ -183,6 +203,8 @@ fn payload_bytes(kind: u8, length: u32) -> Result<usize, FrameError> {
     let fits = match kind {
         KIND_READY => payload == 0,
         KIND_RESPONSE | KIND_ERROR => payload >= REQUEST_ID_BYTES,
+        KIND_STREAM => is_part(payload, CONTENT_TYPE_BYTES_MAX),
+        KIND_CHUNK => is_part(payload, limits::STREAM_PIECE_BYTES_MAX),
         KIND_INIT_ERROR => payload <= limits::RUNTIME_API_ERROR_BYTES_MAX,
         KIND_TEMPLATE => payload <= OBSTACLE_BYTES_MAX,
         other => return Err(FrameError::Kind(other)),
@@ -227,8 +249,15 @@ mod tests {
 
     #[test]
     fn reads_frames_however_they_are_cut() {
-        let bytes =
-            [frame(1, b""), answer(2, b"{\"a\":1}"), answer(3, b"{}"), frame(4, b"{}")].concat();
+        let bytes = [
+            frame(1, b""),
+            answer(2, b"{\"a\":1}"),
+            answer(3, b"{}"),
+            frame(4, b"{}"),
+            answer(6, b"text/html"),
+            answer(7, b"ab"),
+        ]
+        .concat();
         let request_id: FrameId = ID.as_bytes().try_into().unwrap();
         for step in [1, 3, 7, 1_000] {
             assert_eq!(
@@ -238,6 +267,8 @@ mod tests {
                     Frame::Response { request_id, payload: Bytes::from_static(b"{\"a\":1}") },
                     Frame::Error { request_id, payload: Bytes::from_static(b"{}") },
                     Frame::InitError { payload: Bytes::from_static(b"{}") },
+                    Frame::Stream { request_id, content_type: Bytes::from_static(b"text/html") },
+                    Frame::Chunk { request_id, payload: Bytes::from_static(b"ab") },
                 ]
             );
         }
@@ -278,6 +309,10 @@ mod tests {
         check(&frame(1, b"x"), FrameError::Length { kind: 1, length: 2 });
         check(&frame(2, b"short"), FrameError::Length { kind: 2, length: 6 });
         check(&frame(9, b""), FrameError::Kind(9));
+        check(&frame(7, b"short"), FrameError::Length { kind: 7, length: 6 });
+        let long = vec![b'x'; limits::STREAM_PIECE_BYTES_MAX + 1];
+        let length = u32::try_from(1 + REQUEST_ID_BYTES + long.len()).unwrap();
+        check(&answer(7, &long), FrameError::Length { kind: 7, length });
         check(&[255, 255, 255, 255, 4], FrameError::Length { kind: 4, length: u32::MAX });
     }
 

@@ -10,6 +10,7 @@ use super::frames::{Frame, FrameReader, InvokeHeader, encode_invoke};
 use super::runtime_api::{NextEvent, RuntimeApi, Signal};
 use crate::api::Invocation;
 use crate::fault::FunctionFault;
+use crate::stream::Intake;
 
 /// How init went, as the runtime tells it.
 #[derive(Debug)]
@@ -143,23 +144,36 @@ impl FramedLink {
             // The other end is closed: the exit that follows says why.
             std::future::pending::<()>().await;
         }
-        match self.frame().await {
-            Ok(Frame::Response { request_id: id, payload }) if id == *request_id.as_bytes() => {
-                Ok(payload)
-            }
-            Ok(Frame::Error { request_id: id, payload }) if id == *request_id.as_bytes() => {
-                Err(FunctionFault::reported(payload, None, false))
-            }
-            Ok(Frame::TooLarge { request_id: id }) if id == *request_id.as_bytes() => {
-                Err(FunctionFault::ResponseTooLarge)
-            }
-            Ok(frame) => {
-                tracing::debug!(?frame, "runtime answered what was not asked");
-                Err(FunctionFault::Violation)
-            }
-            Err(error) => {
-                tracing::debug!(%error, "runtime broke its protocol");
-                Err(FunctionFault::Violation)
+        self.answer(request_id.as_bytes(), Intake::new(invocation.sink.clone())).await
+    }
+
+    /// Takes the answer in, however many frames it comes in.
+    async fn answer(&mut self, request_id: &[u8], mut intake: Intake) -> FunctionAnswer {
+        loop {
+            match self.frame().await {
+                Ok(Frame::Response { request_id: id, payload }) if id == *request_id => {
+                    return intake.finish_with(payload).await;
+                }
+                Ok(Frame::Error { request_id: id, payload }) if id == *request_id => {
+                    return Err(FunctionFault::reported(payload, None, false));
+                }
+                Ok(Frame::TooLarge { request_id: id }) if id == *request_id => {
+                    return Err(FunctionFault::ResponseTooLarge { bytes_max: intake.bytes_max() });
+                }
+                Ok(Frame::Stream { request_id: id, content_type }) if id == *request_id => {
+                    intake.begin(String::from_utf8_lossy(&content_type).into_owned()).await;
+                }
+                Ok(Frame::Chunk { request_id: id, payload }) if id == *request_id => {
+                    intake.take(payload).await;
+                }
+                Ok(frame) => {
+                    tracing::debug!(?frame, "runtime answered what was not asked");
+                    return Err(FunctionFault::Violation);
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "runtime broke its protocol");
+                    return Err(FunctionFault::Violation);
+                }
             }
         }
     }
@@ -203,11 +217,13 @@ impl HttpLink {
             client_context: invocation.client_context.clone(),
             cognito_identity: invocation.cognito_identity.clone(),
             payload: invocation.payload.clone(),
+            sink: invocation.sink.clone(),
         });
         loop {
             // A late `Parked` belongs to the invocation before.
             if let Signal::Answer(answer) = self.api.signal().await {
-                return answer;
+                // What was streamed has gone to the caller already, and is not in the answer.
+                return Intake::new(invocation.sink.clone()).finish_with(answer?).await;
             }
         }
     }

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use self::state::Machine;
 use crate::fault::FunctionFault;
+use crate::stream::ResponseSink;
 
 /// What `GET …/invocation/next` answers with.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub(crate) struct NextEvent {
     pub(crate) client_context: Option<String>,
     pub(crate) cognito_identity: Option<String>,
     pub(crate) payload: Bytes,
+    pub(crate) sink: Option<ResponseSink>,
 }
 
 /// What the runtime did, each at most once per init or invocation.

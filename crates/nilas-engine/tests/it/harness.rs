@@ -192,6 +192,7 @@ pub(crate) fn invocation(payload: &'static str) -> Invocation {
         cognito_identity: None,
         trace_id: None,
         want_log_tail: false,
+        sink: None,
     }
 }
 

@@ -274,6 +274,16 @@ pub(super) fn integration(resource: &str, mut members: Members) -> Result<Member
     {
         return Err(bad("Invalid content handling strategy specified"));
     }
+    match text(&members, "responseTransferMode") {
+        None | Some("BUFFERED") => {}
+        Some("STREAM") if kind.ends_with("_PROXY") => {}
+        Some("STREAM") => {
+            return Err(bad(
+                "Response transfer mode STREAM is only supported for AWS_PROXY and HTTP_PROXY integrations",
+            ));
+        }
+        Some(_) => return Err(bad("Invalid response transfer mode specified")),
+    }
     members.entry("timeoutInMillis").or_insert_with(|| 29_000.into());
     members.entry("cacheNamespace").or_insert_with(|| resource.into());
     members.entry("cacheKeyParameters").or_insert_with(|| json!([]));

@@ -3,6 +3,7 @@
 //! See "Invoking Lambda function URLs" and "Control access to Lambda function URLs".
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -15,12 +16,15 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::FrontRequest;
-use crate::lambda::{CallError, Caller, CallerPrincipal, FunctionUrl, Lambda, UrlAuth, UrlCors};
+use crate::lambda::{
+    CallError, Caller, CallerPrincipal, FunctionUrl, Lambda, OpenError, Opened, Prelude, UrlAuth,
+    UrlCors,
+};
 use crate::sts;
 
 /// Answers a request at the URL with this id; `path` is as sent.
 pub(super) async fn answer(
-    lambda: &Lambda,
+    lambda: &Arc<Lambda>,
     front: &FrontRequest,
     url_id: &str,
     path: &str,
@@ -75,7 +79,7 @@ fn admit<'a>(
 }
 
 async fn invoke(
-    lambda: &Lambda,
+    lambda: &Arc<Lambda>,
     front: &FrontRequest,
     url: &FunctionUrl,
     caller: Option<&AuthContext>,
@@ -85,17 +89,68 @@ async fn invoke(
     let Ok(payload) = serde_json::to_vec(&event) else { return bad_gateway() };
     let trace = front.request.header("x-amzn-trace-id");
     let arn = url.target.arn().to_string();
-    match lambda.call(&arn, Bytes::from(payload), trace).await {
+    let payload = Bytes::from(payload);
+    if url.record.streams {
+        return Box::pin(stream(lambda, url, &arn, payload, trace)).await;
+    }
+    match lambda.call(&arn, payload, trace).await {
         Ok(outcome) => respond(&outcome).unwrap_or_else(bad_gateway),
-        Err(CallError::Throttled) => fault(StatusCode::TOO_MANY_REQUESTS, "Rate Exceeded."),
-        Err(CallError::TooLarge { .. }) => fault(
+        Err(error) => refuse(url, &error),
+    }
+}
+
+/// Answers as soon as the function has begun to, and goes on as it does. Of a function that fails then, the answer breaks
+/// off.
+async fn stream(
+    lambda: &Arc<Lambda>,
+    url: &FunctionUrl,
+    arn: &str,
+    payload: Bytes,
+    trace: Option<&str>,
+) -> ApiResponse {
+    match lambda.call_streaming(arn, payload, trace, Prelude::IfAnnounced).await {
+        Ok(opened) => respond_streaming(opened).unwrap_or_else(bad_gateway),
+        Err(OpenError::Call(error)) => refuse(url, &error),
+        Err(OpenError::Failed | OpenError::NoPrelude) => bad_gateway(),
+    }
+}
+
+/// Without status and headers of the function's own, it is 200 and bytes.
+fn respond_streaming(opened: Opened) -> Option<ApiResponse> {
+    let mut response = match &opened.prelude {
+        Some(prelude) => {
+            let prelude: Value = serde_json::from_slice(prelude).ok()?;
+            let status = prelude.get("statusCode").map_or(Some(StatusCode::OK), status_code)?;
+            let mut response = ApiResponse::empty(status);
+            let untyped = HeaderValue::from_static("application/octet-stream");
+            response.headers.insert(header::CONTENT_TYPE, untyped);
+            set_headers(&mut response, &prelude)?;
+            response
+        }
+        None => {
+            let mut response = ApiResponse::empty(StatusCode::OK);
+            let named = opened.content_type.as_deref().and_then(|t| HeaderValue::from_str(t).ok());
+            let untyped = HeaderValue::from_static("application/octet-stream");
+            response.headers.insert(header::CONTENT_TYPE, named.unwrap_or(untyped));
+            response
+        }
+    };
+    response.body = opened.start;
+    response.rest = opened.rest;
+    Some(response)
+}
+
+fn refuse(url: &FunctionUrl, error: &CallError) -> ApiResponse {
+    match error {
+        CallError::Throttled => fault(StatusCode::TOO_MANY_REQUESTS, "Rate Exceeded."),
+        CallError::TooLarge { .. } => fault(
             StatusCode::PAYLOAD_TOO_LARGE,
             &format!(
                 "Request payload size exceeded maximum allowed payload size ({SYNC_PAYLOAD_BYTES_MAX} bytes)."
             ),
         ),
-        Err(CallError::NotFound(_) | CallError::Arn(_)) => forbidden(),
-        Err(CallError::Refused(error)) => {
+        CallError::NotFound(_) | CallError::Arn(_) => forbidden(),
+        CallError::Refused(error) => {
             tracing::info!(url = url.record.id, code = %error.code, "function url could not invoke");
             bad_gateway()
         }
@@ -304,6 +359,12 @@ fn respond(outcome: &Outcome) -> Option<ApiResponse> {
     };
     let mut response =
         ApiResponse::with_body(status_code(status)?, "application/json", body_of(&result)?);
+    set_headers(&mut response, &result)?;
+    Some(response)
+}
+
+/// `headers` and `cookies`; None if one of them is none.
+fn set_headers(response: &mut ApiResponse, result: &Value) -> Option<()> {
     for (name, value) in result.get("headers").and_then(Value::as_object).into_iter().flatten() {
         let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
         let value = match value {
@@ -319,7 +380,7 @@ fn respond(outcome: &Outcome) -> Option<ApiResponse> {
         let cookie = HeaderValue::from_str(cookie.as_str()?).ok()?;
         response.headers.append(header::SET_COOKIE, cookie);
     }
-    Some(response)
+    Some(())
 }
 
 fn status_code(status: &Value) -> Option<StatusCode> {

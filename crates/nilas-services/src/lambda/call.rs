@@ -40,18 +40,29 @@ impl Lambda {
             return Err(CallError::TooLarge { bytes: payload.len() });
         }
         let target = target_of(arn).ok_or_else(|| CallError::Arn(arn.to_owned()))?;
-        let request_id = RequestId::random();
-        let invocation = Invocation {
-            request_id,
-            payload,
-            invoked_arn: target.arn().to_string(),
-            client_context: None,
-            cognito_identity: None,
-            trace_id: Some(trace::header(trace_id, request_id, self.clock.epoch_ms())),
-            want_log_tail: false,
-        };
+        let invocation = invocation_for(self, &target, payload, trace_id);
         let (_, outcome) = run(self, &target, invocation).await?;
         Ok(outcome)
+    }
+}
+
+/// A call of `target` as nobody's request.
+pub(super) fn invocation_for(
+    lambda: &Lambda,
+    target: &Target,
+    payload: Bytes,
+    trace_id: Option<&str>,
+) -> Invocation {
+    let request_id = RequestId::random();
+    Invocation {
+        request_id,
+        payload,
+        invoked_arn: target.arn().to_string(),
+        client_context: None,
+        cognito_identity: None,
+        trace_id: Some(trace::header(trace_id, request_id, lambda.clock.epoch_ms())),
+        want_log_tail: false,
+        sink: None,
     }
 }
 

@@ -111,6 +111,11 @@ pub(crate) enum LambdaError {
 }
 
 impl LambdaError {
+    /// An operation that AWS has and this server has not.
+    pub(crate) fn gap(operation: &str) -> Self {
+        Self::NotImplemented(format!("{operation} is not implemented by this server yet."))
+    }
+
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::InvalidParameter(message.into())
     }

@@ -25,29 +25,43 @@ pub(crate) async fn invoke(
     request: &ApiRequest,
     name: &str,
 ) -> Result<ApiResponse, LambdaError> {
-    let input = Input::decode(auth, request, name)?;
+    let input = Input::decode(auth, request, name, &["Event", "RequestResponse", "DryRun"])?;
     let target = &input.target;
     match input.kind {
         Kind::RequestResponse => {}
-        Kind::DryRun => {
-            let function = lambda.functions.get(&target.id).ok_or_else(|| missed(target))?;
-            target.version(&function)?;
-            return Ok(ApiResponse::empty(StatusCode::NO_CONTENT));
-        }
+        Kind::DryRun => return dry_run(lambda, target),
         // Boxed: it waits for the disk, which a synchronous invocation shall not make room for.
         Kind::Event => return Box::pin(accept(lambda, request, input)).await,
     }
+    let (target, invocation) = invocation_of(lambda, request, input);
+    let (snapshot, outcome) = run(lambda, &target, invocation).await?;
+    Ok(encode(&snapshot, outcome))
+}
+
+/// Whether there is what would be invoked.
+pub(super) fn dry_run(lambda: &Lambda, target: &Target) -> Result<ApiResponse, LambdaError> {
+    let function = lambda.functions.get(&target.id).ok_or_else(|| missed(target))?;
+    target.version(&function)?;
+    Ok(ApiResponse::empty(StatusCode::NO_CONTENT))
+}
+
+/// What to run, and what on.
+pub(super) fn invocation_of(
+    lambda: &Lambda,
+    request: &ApiRequest,
+    input: Input,
+) -> (Target, Invocation) {
     let invocation = Invocation {
         request_id: request.request_id,
         payload: input.payload,
-        invoked_arn: target.arn().to_string(),
+        invoked_arn: input.target.arn().to_string(),
         client_context: input.client_context,
         cognito_identity: None,
         trace_id: Some(trace_of(lambda, request)),
         want_log_tail: input.want_log_tail,
+        sink: None,
     };
-    let (snapshot, outcome) = run(lambda, target, invocation).await?;
-    Ok(encode(&snapshot, outcome))
+    (input.target, invocation)
 }
 
 fn trace_of(lambda: &Lambda, request: &ApiRequest) -> String {
@@ -94,34 +108,40 @@ pub(super) async fn run(
 }
 
 /// Unqualified, AWS misses `$LATEST`.
-fn missed(target: &Target) -> LambdaError {
+pub(super) fn missed(target: &Target) -> LambdaError {
     let qualifier = target.qualifier.clone().unwrap_or(Qualifier::Latest);
     LambdaError::FunctionNotFound(target.id.arn(Some(qualifier)))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     RequestResponse,
     Event,
     DryRun,
 }
 
-struct Input {
-    target: Target,
-    kind: Kind,
+pub(super) struct Input {
+    pub(super) target: Target,
+    pub(super) kind: Kind,
     payload: Bytes,
     client_context: Option<String>,
     want_log_tail: bool,
 }
 
 impl Input {
-    fn decode(auth: &AuthContext, request: &ApiRequest, name: &str) -> Result<Self, LambdaError> {
+    /// `kinds` are the invocation types that the operation has.
+    pub(super) fn decode(
+        auth: &AuthContext,
+        request: &ApiRequest,
+        name: &str,
+        kinds: &[&str],
+    ) -> Result<Self, LambdaError> {
         let qualifier = percent::query_value(&request.query, "Qualifier");
         let kind = request.header("x-amz-invocation-type");
         let log_type = request.header("x-amz-log-type");
         let mut v = Violations::default();
         target::check_reference(&mut v, name, qualifier.as_deref());
-        v.one_of("invocationType", kind, &["Event", "RequestResponse", "DryRun"]);
+        v.one_of("invocationType", kind, kinds);
         v.one_of("logType", log_type, &["None", "Tail"]);
         v.finish()?;
         let target = target::resolve(auth, "InvokeFunction", name, qualifier.as_deref())?;

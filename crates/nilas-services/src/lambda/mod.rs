@@ -49,6 +49,7 @@ mod runtimes;
 mod settings;
 mod small_settings;
 mod snap_start;
+mod streaming;
 mod tags;
 mod target;
 mod trace;
@@ -82,6 +83,7 @@ use publish::version_publish;
 use read::{function_get, function_get_configuration};
 pub(crate) use record::{UrlAuth, UrlCors};
 pub(crate) use router::Operation;
+pub(crate) use streaming::{OpenError, Opened, Prelude};
 pub(crate) use urls::FunctionUrl;
 
 use crate::blob_use::{BlobUse, Hold};
@@ -233,6 +235,9 @@ impl Lambda {
     ) -> Result<ApiResponse, LambdaError> {
         match operation {
             Operation::Invoke { name } => invoke::invoke(self, auth, request, &name).await,
+            Operation::InvokeWithResponseStream { name } => {
+                streaming::invoke(self, auth, request, &name).await
+            }
             Operation::CreateFunction => function_create(self, auth, request).await,
             Operation::ListFunctions => function_list(self, auth, request),
             Operation::GetFunction { name } => function_get(self, auth, request, &name),
@@ -289,9 +294,7 @@ impl Lambda {
                 small_settings::run(self, auth, request, operation).await
             }
             Operation::Layer(operation) => layers::run(self, auth, request, operation).await,
-            Operation::NotImplemented(operation) => Err(LambdaError::NotImplemented(format!(
-                "{operation} is not implemented by this server yet."
-            ))),
+            Operation::NotImplemented(operation) => Err(LambdaError::gap(operation)),
         }
     }
 

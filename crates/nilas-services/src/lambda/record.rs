@@ -61,8 +61,11 @@ pub(crate) struct UrlRecord {
     pub id: String,
     pub auth: UrlAuth,
     pub cors: Option<UrlCors>,
-    /// Whether a request ever named one: there is one only, `BUFFERED`, but AWS shows it only then.
+    /// Whether a request ever named a mode: AWS shows it only then.
     pub has_invoke_mode: bool,
+    /// Invoke mode `RESPONSE_STREAM`.
+    #[serde(default)]
+    pub streams: bool,
     pub created_ms: u64,
     pub modified_ms: u64,
 }

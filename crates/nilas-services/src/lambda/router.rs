@@ -44,6 +44,9 @@ pub(crate) enum Operation<'a> {
     Invoke {
         name: Cow<'a, str>,
     },
+    InvokeWithResponseStream {
+        name: Cow<'a, str>,
+    },
     CreateAlias {
         name: Cow<'a, str>,
     },
@@ -119,7 +122,8 @@ impl<'a> Operation<'a> {
             Self::UpdateFunctionConfiguration { .. } => "UpdateFunctionConfiguration",
             Self::PublishVersion { .. } => "PublishVersion",
             Self::ListVersionsByFunction { .. } => "ListVersionsByFunction",
-            Self::Invoke { .. } => "InvokeFunction",
+            // One permission for both.
+            Self::Invoke { .. } | Self::InvokeWithResponseStream { .. } => "InvokeFunction",
             Self::CreateAlias { .. } => "CreateAlias",
             Self::ListAliases { .. } => "ListAliases",
             Self::GetAlias { .. } => "GetAlias",
@@ -161,6 +165,7 @@ impl<'a> Operation<'a> {
             | Self::PublishVersion { name }
             | Self::ListVersionsByFunction { name }
             | Self::Invoke { name }
+            | Self::InvokeWithResponseStream { name }
             | Self::PutFunctionConcurrency { name }
             | Self::GetFunctionConcurrency { name }
             | Self::DeleteFunctionConcurrency { name }
@@ -192,6 +197,9 @@ pub(crate) fn route<'a>(method: &Method, path: &'a str, query: &str) -> Option<O
     let operation = match (method.as_str(), segments.as_slice()) {
         ("POST", ["2015-03-31", "functions", name, "invocations"]) => {
             Operation::Invoke { name: percent::decode(name) }
+        }
+        ("POST", ["2021-11-15", "functions", name, "response-streaming-invocations"]) => {
+            Operation::InvokeWithResponseStream { name: percent::decode(name) }
         }
         ("POST", ["2015-03-31", "functions"]) => Operation::CreateFunction,
         ("GET", ["2015-03-31", "functions"]) => Operation::ListFunctions,

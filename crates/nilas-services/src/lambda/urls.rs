@@ -165,7 +165,6 @@ async fn create(
     v.required("authType", input.auth_type.as_ref());
     input.check_members(&mut v);
     let target = resolve(v, auth, "CreateFunctionUrlConfig", request, name)?;
-    input.check_meaning()?;
 
     let writer = lambda.functions.write().await;
     let function = find(lambda, &target)?;
@@ -183,6 +182,7 @@ async fn create(
         auth: UrlAuth::Iam,
         cors: None,
         has_invoke_mode: false,
+        streams: false,
         created_ms: now_ms,
         modified_ms: now_ms,
     };
@@ -217,7 +217,6 @@ async fn update(
     let mut v = Violations::default();
     input.check_members(&mut v);
     let target = resolve(v, auth, "UpdateFunctionUrlConfig", request, name)?;
-    input.check_meaning()?;
 
     let writer = lambda.functions.write().await;
     let function = find(lambda, &target)?;
@@ -296,21 +295,14 @@ impl Input {
         v.range("cors.maxAge", cors.max_age, 0, 86_400);
     }
 
-    /// What this server cannot do is never silently dropped.
-    fn check_meaning(&self) -> Result<(), LambdaError> {
-        if self.invoke_mode.as_deref() == Some("RESPONSE_STREAM") {
-            return Err(LambdaError::invalid(
-                "InvokeMode RESPONSE_STREAM is not supported by this server yet. Use BUFFERED.",
-            ));
-        }
-        Ok(())
-    }
-
     fn apply(self, record: &mut UrlRecord) {
         if let Some(auth_type) = self.auth_type {
             record.auth = if auth_type == "NONE" { UrlAuth::None } else { UrlAuth::Iam };
         }
-        record.has_invoke_mode |= self.invoke_mode.is_some();
+        if let Some(mode) = self.invoke_mode {
+            record.has_invoke_mode = true;
+            record.streams = mode == "RESPONSE_STREAM";
+        }
         if let Some(cors) = self.cors {
             let items = |items: Option<Vec<Option<String>>>| {
                 items.map(|items| items.into_iter().flatten().collect())
@@ -349,7 +341,10 @@ impl<'a> UrlConfig<'a> {
             }),
             creation_time: time::iso8601_millis(record.created_ms),
             last_modified_time: Some(time::iso8601_millis(record.modified_ms)),
-            invoke_mode: record.has_invoke_mode.then_some("BUFFERED"),
+            invoke_mode: record.has_invoke_mode.then_some(match record.streams {
+                true => "RESPONSE_STREAM",
+                false => "BUFFERED",
+            }),
         })
     }
 }

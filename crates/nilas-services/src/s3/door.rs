@@ -190,7 +190,7 @@ async fn convert(response: HttpResponse) -> Result<ApiResponse, Fault> {
     })?;
     let body = body.to_bytes();
     if head.status.as_u16() < 400 {
-        return Ok(ApiResponse { status: head.status, headers: head.headers, body });
+        return Ok(ApiResponse { status: head.status, headers: head.headers, body, rest: None });
     }
     // What s3s itself refuses: a request that it cannot read, an operation that is not there.
     let error = Element::parse(std::str::from_utf8(&body).unwrap_or_default()).unwrap_or_default();

@@ -18,8 +18,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::NextEvent;
-use super::state::{AnswerRefusal, Call, Forbidden, Machine};
+use super::state::{AnswerGuard, AnswerRefusal, Call, Forbidden, Machine};
 use crate::fault::FunctionFault;
+use crate::stream::{Intake, ResponseSink};
 
 const PREFIX: &str = "/2018-06-01/";
 const FUNCTION_ERROR_TYPE: &str = "lambda-runtime-function-error-type";
@@ -199,24 +200,54 @@ async fn response(machine: &Arc<Machine>, id: &str, request: Request<Incoming>) 
         let message = "Invalid function response mode";
         return failure(StatusCode::BAD_REQUEST, "InvalidFunctionResponseMode", message);
     }
+    let streams = mode.is_some();
     let guard = match machine.begin_answer(id, Call::Response) {
         Ok(guard) => guard,
         Err(refusal) => return refused(refusal),
     };
+    if let (true, Some(sink)) = (streams, guard.sink()) {
+        return stream(guard, sink, request).await;
+    }
     match collect(request.into_body(), limits::SYNC_RESPONSE_BYTES_MAX).await {
-        Ok(collected) => {
-            guard.finish(streamed(collected));
+        Ok(Collected { bytes, trailers }) => {
+            guard.finish(trailing_fault(trailers.as_ref()).map_or(Ok(bytes), Err));
             accepted()
         }
         Err(BodyError::TooLarge) => {
-            guard.finish(Err(FunctionFault::ResponseTooLarge));
-            too_large()
+            let bytes_max = limits::SYNC_RESPONSE_BYTES_MAX;
+            guard.finish(Err(FunctionFault::ResponseTooLarge { bytes_max }));
+            too_large(bytes_max)
         }
         Err(BodyError::Truncated) => {
             drop(guard);
             truncated()
         }
     }
+}
+
+/// Hands a response on as it comes in. While its caller takes nothing, nothing more is read of it.
+async fn stream(guard: AnswerGuard, sink: ResponseSink, request: Request<Incoming>) -> Answer {
+    let mut intake = Intake::new(Some(sink));
+    let bytes_max = intake.bytes_max();
+    if let Some(content_type) = header_text(request.headers(), header::CONTENT_TYPE.as_str()) {
+        intake.begin(content_type).await;
+    }
+    let mut body = request.into_body();
+    let mut fault = None;
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            drop(guard);
+            return truncated();
+        };
+        match frame.into_data() {
+            Ok(data) => intake.take(data).await,
+            Err(frame) => fault = trailing_fault(frame.into_trailers().ok().as_ref()),
+        }
+    }
+    let answer = intake.finish();
+    let is_too_large = answer.is_err();
+    guard.finish(fault.map_or(answer, Err));
+    if is_too_large { too_large(bytes_max) } else { accepted() }
 }
 
 async fn error(machine: &Arc<Machine>, id: &str, request: Request<Incoming>) -> Answer {
@@ -231,8 +262,9 @@ async fn error(machine: &Arc<Machine>, id: &str, request: Request<Incoming>) -> 
             accepted()
         }
         Err(BodyError::TooLarge) => {
-            guard.finish(Err(FunctionFault::ResponseTooLarge));
-            too_large()
+            let bytes_max = limits::SYNC_RESPONSE_BYTES_MAX;
+            guard.finish(Err(FunctionFault::ResponseTooLarge { bytes_max }));
+            too_large(bytes_max)
         }
         Err(BodyError::Truncated) => {
             drop(guard);
@@ -249,7 +281,7 @@ async fn init_error(machine: &Arc<Machine>, request: Request<Incoming>) -> Answe
     let body = collect(request.into_body(), limits::RUNTIME_API_ERROR_BYTES_MAX).await;
     let (bytes, answer) = match body {
         Ok(Collected { bytes, .. }) => (bytes, accepted()),
-        Err(BodyError::TooLarge) => (Bytes::new(), too_large()),
+        Err(BodyError::TooLarge) => (Bytes::new(), too_large(limits::SYNC_RESPONSE_BYTES_MAX)),
         Err(BodyError::Truncated) => (Bytes::new(), truncated()),
     };
     machine.init_failed(FunctionFault::reported(bytes, error_type.as_deref(), true));
@@ -257,15 +289,13 @@ async fn init_error(machine: &Arc<Machine>, request: Request<Incoming>) -> Answe
 }
 
 /// Trailers of a streamed response may turn it into an error.
-fn streamed(collected: Collected) -> Result<Bytes, FunctionFault> {
-    let Some(trailers) = &collected.trailers else { return Ok(collected.bytes) };
-    let Some(error_type) = header_text(trailers, FUNCTION_ERROR_TYPE) else {
-        return Ok(collected.bytes);
-    };
+fn trailing_fault(trailers: Option<&HeaderMap>) -> Option<FunctionFault> {
+    let trailers = trailers?;
+    let error_type = header_text(trailers, FUNCTION_ERROR_TYPE)?;
     let body = trailers.get(FUNCTION_ERROR_BODY);
     let body =
         body.and_then(|body| BASE64_STANDARD.decode(body.as_bytes()).ok()).unwrap_or_default();
-    Err(FunctionFault::reported(Bytes::from(body), Some(&error_type), false))
+    Some(FunctionFault::reported(Bytes::from(body), Some(&error_type), false))
 }
 
 /// Reads a body of at most `bytes_max`; of one that is larger the rest is left to the connection's end.
@@ -318,11 +348,8 @@ fn forbidden(Forbidden { from, to }: Forbidden) -> Answer {
     failure(StatusCode::FORBIDDEN, "InvalidStateTransition", &message)
 }
 
-fn too_large() -> Answer {
-    let message = format!(
-        "Exceeded maximum allowed payload size ({} bytes).",
-        limits::SYNC_RESPONSE_BYTES_MAX
-    );
+fn too_large(bytes_max: usize) -> Answer {
+    let message = format!("Exceeded maximum allowed payload size ({bytes_max} bytes).");
     failure(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message)
 }
 

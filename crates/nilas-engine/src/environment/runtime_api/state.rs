@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{NextEvent, Signal};
 use crate::fault::FunctionFault;
+use crate::stream::ResponseSink;
 
 /// The runtime's states, with the names AWS's refusals use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,6 +190,11 @@ impl Machine {
 // === impl AnswerGuard ===
 
 impl AnswerGuard {
+    /// Who takes the response as it comes, if somebody does.
+    pub(super) fn sink(&self) -> Option<ResponseSink> {
+        self.machine.event.borrow().as_ref().and_then(|event| event.sink.clone())
+    }
+
     pub(super) fn finish(mut self, answer: Result<Bytes, FunctionFault>) {
         self.open = false;
         self.machine.finish_answer(answer);

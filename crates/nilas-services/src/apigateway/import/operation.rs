@@ -178,7 +178,9 @@ impl Reading<'_> {
 
 fn integration(resource: &str, given: &Map<String, Value>) -> Result<Members, Fault> {
     let mut members = given.clone();
-    for name in ["type", "passthroughBehavior", "contentHandling", "connectionType"] {
+    for name in
+        ["type", "passthroughBehavior", "contentHandling", "connectionType", "responseTransferMode"]
+    {
         if let Some(value) = text(given, name) {
             members.insert(name.to_owned(), value.to_ascii_uppercase().into());
         }

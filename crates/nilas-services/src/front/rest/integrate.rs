@@ -7,12 +7,13 @@ use bytes::Bytes;
 use nilas_model::Outcome;
 use nilas_wire::ApiResponse;
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use super::exchange::{Exchange, is_binary};
 use super::refusal::Refusal;
 use super::snapshot::{Integration, Kind};
 use super::{Doors, event, http_call, mapping, proxy_answer};
-use crate::lambda::{CallError, Lambda};
+use crate::lambda::{CallError, Lambda, OpenError, Prelude};
 
 /// The service that functions' policies let in.
 const PRINCIPAL: &str = "apigateway.amazonaws.com";
@@ -48,6 +49,9 @@ async fn lambda_proxy(
     integration: &Integration,
 ) -> Result<ApiResponse, Refusal> {
     let payload = Bytes::from(event::proxy_event(exchange));
+    if integration.streams {
+        return Box::pin(lambda_streamed(lambda, exchange, integration, payload)).await;
+    }
     let outcome = invoke(lambda, exchange, integration, payload).await?;
     if outcome.error.is_some() {
         return Err(Refusal::BadGateway);
@@ -60,6 +64,38 @@ async fn lambda_proxy(
         );
         Refusal::BadGateway
     })
+}
+
+/// Answers once the function's status and headers are there, and goes on as the function does. Of one that fails then, the
+/// answer breaks off.
+async fn lambda_streamed(
+    lambda: &Arc<Lambda>,
+    exchange: &Exchange,
+    integration: &Integration,
+    payload: Bytes,
+) -> Result<ApiResponse, Refusal> {
+    let arn = callable(lambda, exchange, integration)?;
+    let (lambda, trace) = (Arc::clone(lambda), exchange.trace.clone());
+    let opening = tokio::spawn(async move {
+        lambda.call_streaming(&arn, payload, Some(&trace), Prelude::Required).await
+    });
+    let opened = within(exchange, integration, opening).await?.map_err(|error| match error {
+        OpenError::Call(error) => refused(exchange, &error),
+        OpenError::Failed => Refusal::BadGateway,
+        OpenError::NoPrelude => {
+            tracing::info!(
+                api = exchange.api.id,
+                request = exchange.request_id,
+                "no status and headers"
+            );
+            Refusal::BadGateway
+        }
+    })?;
+    let prelude = opened.prelude.unwrap_or_default();
+    let mut response = proxy_answer::head(&prelude).ok_or(Refusal::BadGateway)?;
+    response.body = opened.start;
+    response.rest = opened.rest;
+    Ok(response)
 }
 
 /// Whether the client takes bytes: the first type it accepts is one of the API's binary types.
@@ -101,13 +137,12 @@ async fn lambda_mapped(
     mapping::response(exchange, integration, answered)
 }
 
-/// Invokes the integration's function, which goes on even if its time here is up.
-async fn invoke(
-    lambda: &Arc<Lambda>,
+/// The ARN of the integration's function, if API Gateway may invoke it.
+fn callable(
+    lambda: &Lambda,
     exchange: &Exchange,
     integration: &Integration,
-    payload: Bytes,
-) -> Result<Outcome, Refusal> {
+) -> Result<String, Refusal> {
     let Some(arn) = function_arn(exchange, &integration.uri) else {
         tracing::warn!(api = exchange.api.id, uri = integration.uri, "the URI names no function");
         return Err(Refusal::Configuration);
@@ -123,12 +158,31 @@ async fn invoke(
         );
         return Err(Refusal::Configuration);
     }
+    Ok(arn)
+}
+
+/// Invokes the integration's function, which goes on even if its time here is up.
+async fn invoke(
+    lambda: &Arc<Lambda>,
+    exchange: &Exchange,
+    integration: &Integration,
+    payload: Bytes,
+) -> Result<Outcome, Refusal> {
+    let arn = callable(lambda, exchange, integration)?;
     let (lambda, trace) = (Arc::clone(lambda), exchange.trace.clone());
     let call = tokio::spawn(async move { lambda.call(&arn, payload, Some(&trace)).await });
+    within(exchange, integration, call).await?.map_err(|error| refused(exchange, &error))
+}
+
+/// What comes of a call within the integration's time.
+async fn within<T>(
+    exchange: &Exchange,
+    integration: &Integration,
+    call: JoinHandle<T>,
+) -> Result<T, Refusal> {
     match tokio::time::timeout(Duration::from_millis(integration.timeout_ms), call).await {
         Err(_) => Err(Refusal::Timeout),
-        Ok(Ok(Ok(outcome))) => Ok(outcome),
-        Ok(Ok(Err(error))) => Err(refused(exchange, &error)),
+        Ok(Ok(answer)) => Ok(answer),
         Ok(Err(failure)) => {
             tracing::error!(api = exchange.api.id, error = %failure, "invocation panicked");
             Err(Refusal::Configuration)
@@ -144,12 +198,13 @@ fn refused(exchange: &Exchange, error: &CallError) -> Refusal {
     }
 }
 
-/// The function's ARN in `arn:aws:apigateway:REGION:lambda:path/2015-03-31/functions/ARN/invocations`, stage variables
-/// put in.
+/// The function's ARN in `arn:aws:apigateway:REGION:lambda:path/2015-03-31/functions/ARN/invocations`, or before
+/// `/response-streaming-invocations`, stage variables put in.
 pub(super) fn function_arn(exchange: &Exchange, uri: &str) -> Option<String> {
     let uri = with_stage_variables(exchange, uri);
     let (_, rest) = uri.split_once("/functions/")?;
-    let arn = rest.strip_suffix("/invocations").or_else(|| rest.split("/invocations").next())?;
+    // A function's name has no slash.
+    let arn = rest.split('/').next()?;
     if arn.starts_with("arn:") {
         return Some(arn.to_owned());
     }

@@ -30,8 +30,23 @@ pub(super) fn response(payload: &[u8], wants_binary: bool) -> Option<ApiResponse
     let answer: Answer = serde_json::from_slice(payload).ok()?;
     let mut response = ApiResponse::empty(status(answer.status_code.as_ref())?);
     response.headers.insert("content-type", HeaderValue::from_static("application/json"));
-    let multi = answer.multi_value_headers.unwrap_or_default();
     let single = answer.headers.unwrap_or_default();
+    set_all(&mut response, single, answer.multi_value_headers.unwrap_or_default())?;
+    let body = answer.body.unwrap_or_default();
+    response.body = if answer.is_base64_encoded == Some(true) && wants_binary {
+        BASE64.decode(&body).map_or_else(|_| Bytes::from(body), Bytes::from)
+    } else {
+        Bytes::from(body)
+    };
+    Some(response)
+}
+
+/// Sets the headers of both members; None if one of them is malformed.
+fn set_all(
+    response: &mut ApiResponse,
+    single: Map<String, Value>,
+    multi: Map<String, Value>,
+) -> Option<()> {
     let mut seen: Vec<(String, Vec<String>)> = Vec::new();
     for (name, values) in &multi {
         let values = values.as_array()?.iter().map(scalar).collect::<Option<Vec<_>>>()?;
@@ -50,14 +65,30 @@ pub(super) fn response(payload: &[u8], wants_binary: bool) -> Option<ApiResponse
         }
     }
     for (name, values) in seen {
-        set(&mut response, &name, &values);
+        set(response, &name, &values);
     }
-    let body = answer.body.unwrap_or_default();
-    response.body = if answer.is_base64_encoded == Some(true) && wants_binary {
-        BASE64.decode(&body).map_or_else(|_| Bytes::from(body), Bytes::from)
-    } else {
-        Bytes::from(body)
-    };
+    Some(())
+}
+
+/// Status and headers that a function streams in front of its body; none if they are malformed.
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/response-transfer-mode-lambda.html>
+pub(super) fn head(prelude: &[u8]) -> Option<ApiResponse> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Prelude {
+        status_code: Option<Value>,
+        headers: Option<Map<String, Value>>,
+        multi_value_headers: Option<Map<String, Value>>,
+        cookies: Option<Vec<String>>,
+    }
+    let Prelude { status_code, headers, multi_value_headers, cookies } =
+        serde_json::from_slice(prelude).ok()?;
+    let mut response = ApiResponse::empty(status(status_code.as_ref())?);
+    response.headers.insert("content-type", HeaderValue::from_static("application/json"));
+    set_all(&mut response, headers.unwrap_or_default(), multi_value_headers.unwrap_or_default())?;
+    for cookie in cookies.into_iter().flatten() {
+        response.headers.append("set-cookie", HeaderValue::from_str(&cookie).ok()?);
+    }
     Some(response)
 }
 

@@ -126,6 +126,8 @@ pub(super) struct Integration {
     pub(super) passthrough: Passthrough,
     pub(super) handling: Option<Handling>,
     pub(super) timeout_ms: u64,
+    /// Response transfer mode `STREAM`.
+    pub(super) streams: bool,
     pub(super) responses: Vec<IntegrationResponse>,
 }
 
@@ -408,6 +410,7 @@ impl Integration {
                 .get("timeoutInMillis")
                 .and_then(Value::as_u64)
                 .unwrap_or(29_000),
+            streams: text(integration, "responseTransferMode") == Some("STREAM"),
             responses: responses.collect(),
         }
     }

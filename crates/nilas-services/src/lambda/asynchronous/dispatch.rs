@@ -135,6 +135,7 @@ async fn attempt(
         cognito_identity: None,
         trace_id: Some(event.trace_id.clone()),
         want_log_tail: false,
+        sink: None,
     };
     let tried = Tried { lambda: &lambda, target: &target, leased: &leased, rules: &rules };
     match run(&lambda, &target, invocation).await {

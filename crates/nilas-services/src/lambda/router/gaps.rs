@@ -30,7 +30,7 @@ const fn gap(method: &'static str, path: &'static str, operation: &'static str) 
 }
 
 /// Paths with a query first: they are special cases of others.
-pub(super) const GAPS: [Gap; 36] = [
+pub(super) const GAPS: [Gap; 35] = [
     gap("POST", "/2025-12-01/durable-executions/{}/checkpoint", "CheckpointDurableExecution"),
     gap("POST", "/2025-11-30/capacity-providers", "CreateCapacityProvider"),
     gap("POST", "/2020-04-22/code-signing-configs", "CreateCodeSigningConfig"),
@@ -49,11 +49,6 @@ pub(super) const GAPS: [Gap; 36] = [
     gap("GET", "/2025-11-30/functions/{}/function-scaling-config", "GetFunctionScalingConfig"),
     gap("GET", "/2026-07-09/resource-policy/{}", "GetResourcePolicy"),
     gap("POST", "/2014-11-13/functions/{}/invoke-async", "InvokeAsync"),
-    gap(
-        "POST",
-        "/2021-11-15/functions/{}/response-streaming-invocations",
-        "InvokeWithResponseStream",
-    ),
     gap("GET", "/2025-11-30/capacity-providers", "ListCapacityProviders"),
     gap("GET", "/2020-04-22/code-signing-configs", "ListCodeSigningConfigs"),
     gap("GET", "/2025-12-01/functions/{}/durable-executions", "ListDurableExecutionsByFunction"),

@@ -144,6 +144,7 @@ async fn try_one(
             cognito_identity: None,
             trace_id: None,
             want_log_tail: false,
+            sink: None,
         };
         let asked = Instant::now();
         let outcome = engine.invoke(&Arc::new(snapshot.clone()), invocation).await;

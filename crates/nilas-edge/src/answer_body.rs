@@ -1,0 +1,67 @@
+//! Bodies of answers: whole, or sent as they are made.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use nilas_wire::{BrokenOff, Rest};
+
+/// The body of an answer. hyper asks for the next piece when the client has taken the last; a client that goes away
+/// drops it.
+#[derive(Debug)]
+pub(crate) struct AnswerBody {
+    start: Bytes,
+    rest: Option<Rest>,
+    broken: bool,
+}
+
+impl AnswerBody {
+    pub(crate) fn new(start: Bytes, rest: Option<Rest>) -> Self {
+        Self { start, rest, broken: false }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BrokenOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        if !self.start.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.start)))));
+        }
+        if std::mem::take(&mut self.broken) {
+            self.rest = None;
+            return Poll::Ready(Some(Err(BrokenOff)));
+        }
+        let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
+        match rest.poll_piece(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(Ok(piece))) => Poll::Ready(Some(Ok(Frame::data(piece)))),
+            Poll::Ready(Some(Err(BrokenOff))) => {
+                // hyper drops what it has not sent when a body fails: this lets it send that first.
+                self.broken = true;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Ready(None) => {
+                self.rest = None;
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.start.is_empty() && self.rest.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.rest {
+            None => SizeHint::with_exact(u64::try_from(self.start.len()).unwrap_or(u64::MAX)),
+            Some(_) => SizeHint::default(),
+        }
+    }
+}
