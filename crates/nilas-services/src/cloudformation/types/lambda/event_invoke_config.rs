@@ -30,7 +30,7 @@ const DESTINATION: &[Property] = &[Property::text("Destination").required()];
 async fn create(cx: &Cx, properties: &Properties) -> Result<Resource, Failure> {
     put(cx, properties).await?;
     let function = properties.required("FunctionName")?;
-    Ok(Resource::new(&format!("{function}|{}", properties.required("Qualifier")?)))
+    Ok(Resource::new(format!("{function}|{}", properties.required("Qualifier")?)))
 }
 
 async fn update(cx: &Cx, change: Change<'_>) -> Result<Resource, Failure> {
