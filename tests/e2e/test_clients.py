@@ -149,6 +149,29 @@ def javascript(tmp_path_factory):
     return run
 
 
+def test_javascript_sdk_takes_a_stream(javascript, main_server):
+    name = main_server.deploy(
+        "exports.handler = awslambda.streamifyResponse(async (e, s) => {"
+        " s.write('a'); s.write('b'); if (e.fail) throw new RangeError('far'); s.end() })"
+    )
+    answer = javascript(main_server, f"""
+import {{ LambdaClient, InvokeWithResponseStreamCommand }} from '@aws-sdk/client-lambda';
+const client = new LambdaClient({{}});
+const answers = [];
+for (const fail of [false, true]) {{
+  const made = await client.send(new InvokeWithResponseStreamCommand({{FunctionName: '{name}', Payload: JSON.stringify({{fail}})}}));
+  let text = '', end;
+  for await (const event of made.EventStream) {{
+    if (event.PayloadChunk) text += Buffer.from(event.PayloadChunk.Payload).toString();
+    if (event.InvokeComplete) end = event.InvokeComplete.ErrorCode || 'well';
+  }}
+  answers.push([made.StatusCode, made.ExecutedVersion, text, end]);
+}}
+console.log(JSON.stringify(answers));
+""")
+    assert answer == [[200, "$LATEST", "ab", "well"], [200, "$LATEST", "ab", "Unhandled"]]
+
+
 def test_javascript_sdk_deploys_and_invokes(javascript, main_server):
     package = base64.b64encode(make_zip({"index.js": ECHO})).decode()
     answer = javascript(main_server, f"""

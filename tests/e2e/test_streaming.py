@@ -7,8 +7,10 @@ which the test opens only when it has read the first piece.
 import base64
 import contextlib
 import http.client
+import http.server
 import json
 import pathlib
+import threading
 import time
 import urllib.parse
 
@@ -275,6 +277,82 @@ def test_without_status_and_headers(main_server, gate):
         assert answer.read() == b'{"statusCode":404}'
     with get(main_server, *rest_api(main_server, name)) as answer:
         assert (answer.status, answer.read()) == (502, b'{"message": "Internal server error"}')
+
+
+@pytest.fixture
+def backend():
+    """(port, event that lets it go on)"""
+    go_on = threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for piece in [b"first ", b"second", b""]:
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+                go_on.wait(30)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port, go_on
+        go_on.set()
+        server.shutdown()
+
+
+def test_an_http_integration_streams(main_server, backend):
+    client = main_server.client("apigateway")
+    made = client.create_rest_api(name="streaming-http")
+    at = {"restApiId": made["id"], "resourceId": made["rootResourceId"], "httpMethod": "GET"}
+    client.put_method(**at, authorizationType="NONE")
+    uri = f"http://127.0.0.1:{backend[0]}/"
+    http_proxy = {"integrationHttpMethod": "GET", "uri": uri, "responseTransferMode": "STREAM", "timeoutInMillis": 900_000}
+    with pytest.raises(botocore.exceptions.ClientError, match="only supported for AWS_PROXY and HTTP_PROXY"):
+        client.put_integration(**at, type="HTTP", **http_proxy)
+    client.put_integration(**at, type="HTTP_PROXY", **http_proxy)
+    client.create_deployment(restApiId=made["id"], stageName="s")
+    with get(main_server, f"{made['id']}.execute-api.us-east-1.localhost", "/s/") as answer:
+        assert answer.read(6) == b"first "
+        backend[1].set()
+        assert answer.read() == b"second"
+
+
+SERVERLESS = """service: streaming
+provider:
+  name: aws
+  runtime: nodejs20.x
+functions:
+  hello:
+    handler: handler.hello
+    url:
+      invokeMode: RESPONSE_STREAM
+    events:
+      - http:
+          method: GET
+          path: /hello
+          response:
+            transferMode: STREAM
+"""
+
+
+def test_a_serverless_project(main_server, tmp_path):
+    (tmp_path / "serverless.yml").write_text(SERVERLESS)
+    (tmp_path / "handler.js").write_text(
+        "exports.hello = awslambda.streamifyResponse(async (e, s) => {"
+        " s = awslambda.HttpResponseStream.from(s, { statusCode: 203 }); s.write('hi'); s.end() })"
+    )
+    endpoints = json.loads(main_server.nilas("deploy", "--json", cwd=tmp_path).stdout)["endpoints"]
+    assert len(endpoints) == 2
+    for endpoint in endpoints:
+        url = urllib.parse.urlsplit(next(word for word in endpoint.split() if word.startswith("http")))
+        with get(main_server, url.netloc, url.path or "/") as answer:
+            assert (answer.status, answer.read()) == (203, b"hi")
+    main_server.nilas("remove", cwd=tmp_path)
 
 
 def test_the_mode_of_a_url_can_be_changed(lam, main_server):

@@ -11,6 +11,10 @@ pub const STREAMED_RESPONSE_BYTES_MAX: usize = 209_715_200;
 pub const STREAM_PIECE_BYTES_MAX: usize = 65_536;
 /// Parts of a streamed response that wait for a caller who takes them slowly.
 pub const STREAM_PIECES_MAX: usize = 4;
+/// Silence of a backend after which an answer that an API streams breaks off, and how long it may take at all,
+/// milliseconds; see "Stream the integration response for your proxy integrations in API Gateway".
+pub const STREAM_IDLE_MS_MAX: u64 = 300_000;
+pub const STREAM_MS_MAX: u64 = 900_000;
 /// Largest status and headers in front of a response that is streamed over HTTP, bytes; see "Set up a Lambda proxy
 /// integration with payload response streaming in API Gateway".
 pub const STREAM_PRELUDE_BYTES_MAX: usize = 16_384;

@@ -259,10 +259,14 @@ pub(super) fn integration(resource: &str, mut members: Members) -> Result<Member
             return Err(bad("Invalid HTTP endpoint specified for URI"));
         }
     }
+    let streams = text(&members, "responseTransferMode") == Some("STREAM");
     if let Some(limit) = members.get("timeoutInMillis").and_then(Value::as_i64)
-        && !(50..=300_000).contains(&limit)
+        && !(50..=if streams { 900_000 } else { 300_000 }).contains(&limit)
     {
-        return Err(bad("Timeout should be between 50 ms and 29000 ms"));
+        return Err(bad(match streams {
+            true => "Timeout should be between 50 ms and 900000 ms",
+            false => "Timeout should be between 50 ms and 29000 ms",
+        }));
     }
     match text(&members, "passthroughBehavior") {
         None => drop(members.insert("passthroughBehavior".to_owned(), "WHEN_NO_MATCH".into())),

@@ -50,7 +50,7 @@ pub(crate) struct Doors {
     decisions: authorize::Decisions,
     backends: Backends,
     /// Calls of HTTP backends at once.
-    backend_places: Semaphore,
+    backend_places: Arc<Semaphore>,
 }
 
 #[derive(Debug, Clone)]
@@ -72,7 +72,7 @@ impl Doors {
             meters: Meters::default(),
             decisions: authorize::Decisions::default(),
             backends: Backends::default(),
-            backend_places: Semaphore::new(limits::API_BACKEND_CALLS_MAX),
+            backend_places: Arc::new(Semaphore::new(limits::API_BACKEND_CALLS_MAX)),
         }
     }
 
