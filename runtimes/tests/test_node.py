@@ -329,6 +329,8 @@ STREAMS = [
     Row("stream",
         "exports.handler = awslambda.streamifyResponse(async (e, s, c) => { s.write('a'); s.write({ b: 1 }); s.end(); });",
         [("bytes", 'a{"b":1}')]),
+    Row("stream_large", "exports.handler = awslambda.streamifyResponse(async (e, s) => { s.write('x'.repeat(200000)); s.end('y'); });",
+        [("bytes", "x" * 200000 + "y")]),
     Row("stream_http",
         """
         exports.handler = awslambda.streamifyResponse(async (e, stream) => {

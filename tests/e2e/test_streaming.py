@@ -279,6 +279,34 @@ def test_without_status_and_headers(main_server, gate):
         assert (answer.status, answer.read()) == (502, b'{"message": "Internal server error"}')
 
 
+def test_a_function_invokes_another_with_its_role(lam, main_server):
+    name = main_server.deploy(WAITING)
+    code = """
+const { createHmac, createHash } = require('crypto');
+const http = require('http');
+exports.handler = async event => {
+  const { hostname, port, host } = new URL(process.env.AWS_ENDPOINT_URL);
+  const path = `/2021-11-15/functions/${event.name}/response-streaming-invocations`;
+  const date = new Date().toISOString().replace(/[-:]|\\.\\d+/g, ''), day = date.slice(0, 8);
+  const hex = text => createHash('sha256').update(text).digest('hex');
+  const mac = (key, text) => createHmac('sha256', key).update(text).digest();
+  const names = 'host;x-amz-date;x-amz-invocation-type;x-amz-security-token', token = process.env.AWS_SESSION_TOKEN;
+  const canonical = ['POST', path, '', `host:${host}`, `x-amz-date:${date}`, 'x-amz-invocation-type:DryRun', `x-amz-security-token:${token}`, '', names, hex('')];
+  const scope = `${day}/us-east-1/lambda/aws4_request`;
+  let key = 'AWS4' + process.env.AWS_SECRET_ACCESS_KEY;
+  for (const part of scope.split('/')) key = mac(key, part);
+  const signature = mac(key, ['AWS4-HMAC-SHA256', date, scope, hex(canonical.join('\\n'))].join('\\n')).toString('hex');
+  const headers = {
+    Host: host, 'X-Amz-Date': date, 'X-Amz-Security-Token': token, 'X-Amz-Invocation-Type': 'DryRun',
+    Authorization: `AWS4-HMAC-SHA256 Credential=${process.env.AWS_ACCESS_KEY_ID}/${scope}, SignedHeaders=${names}, Signature=${signature}`,
+  };
+  return new Promise(resolve => http.request({ hostname, port, path, method: 'POST', headers }, r => resolve(r.statusCode)).end());
+};
+"""
+    caller = main_server.deploy(code)
+    assert lam.invoke(FunctionName=caller, Payload=json.dumps({"name": name}))["Payload"].read() == b"204"
+
+
 @pytest.fixture
 def backend():
     """(port, event that lets it go on)"""

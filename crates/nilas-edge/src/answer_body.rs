@@ -5,7 +5,9 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
-use nilas_wire::{BrokenOff, Rest};
+use nilas_wire::{ApiResponse, BodySource, BrokenOff, Rest};
+
+use crate::body::Held;
 
 /// The body of an answer. hyper asks for the next piece when the client has taken the last; a client that goes away
 /// drops it.
@@ -14,6 +16,22 @@ pub(crate) struct AnswerBody {
     start: Bytes,
     rest: Option<Rest>,
     broken: bool,
+}
+
+/// Keeps the request's share of memory as long as the answer goes on: what makes it may still hold the request.
+pub(crate) fn hold(response: &mut ApiResponse, held: Held) {
+    response.rest = response.rest.take().map(|rest| Rest::new(Holding { rest, _held: held }));
+}
+
+struct Holding {
+    rest: Rest,
+    _held: Held,
+}
+
+impl BodySource for Holding {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
+        self.rest.poll_piece(cx)
+    }
 }
 
 impl AnswerBody {

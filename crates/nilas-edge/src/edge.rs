@@ -19,7 +19,7 @@ use nilas_wire::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, error};
 
-use crate::answer_body::AnswerBody;
+use crate::answer_body::{AnswerBody, hold};
 use crate::authenticate::Authenticator;
 use crate::backend::Backend;
 use crate::body::{self, BodyError, Buffered, Held, Room};
@@ -296,8 +296,8 @@ impl<B: Backend> Inner<B> {
         let request_id = request.request_id;
         let backend = Arc::clone(&self.backend);
         let operation = tokio::spawn(async move {
-            let response = backend.handle(service, &auth, request).await;
-            drop(held);
+            let mut response = backend.handle(service, &auth, request).await;
+            hold(&mut response, held);
             response
         });
         match operation.await {
@@ -344,7 +344,8 @@ fn body_fault(error: &BodyError, service: Service, parts: &Parts<'_>) -> Fault {
 /// Lambda's texts, which are the only ones that clients of ours can get: other services' bodies are small.
 fn too_large_text(parts: &Parts<'_>, limit: usize, length: Option<u64>) -> String {
     let operation = match *parts.method {
-        _ if parts.path.ends_with("/invocations") => {
+        // Of Invoke and InvokeWithResponseStream.
+        _ if parts.path.ends_with("invocations") => {
             let invoke_limit = limits::SYNC_PAYLOAD_BYTES_MAX;
             let length = length.unwrap_or(limit as u64 + 1);
             return format!(

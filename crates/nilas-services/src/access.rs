@@ -26,7 +26,10 @@ pub(crate) fn refuse(service: Service, auth: &AuthContext, request: &ApiRequest)
         }
         (Principal::Role { .. }, Service::Lambda) => {
             let operation = Operation::of(request)?;
-            let allowed = matches!(operation, Operation::Invoke { .. });
+            let allowed = matches!(
+                operation,
+                Operation::Invoke { .. } | Operation::InvokeWithResponseStream { .. }
+            );
             (!allowed).then(|| {
                 let resource = function_arn(auth, &operation, request);
                 denied(auth, 403, "lambda", operation.name(), &resource)

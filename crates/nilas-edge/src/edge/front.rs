@@ -20,6 +20,7 @@ use tracing::error;
 
 use super::websocket::Upgrade;
 use super::{Entrance, Inner, websocket};
+use crate::answer_body::hold;
 use crate::authenticate::{Authenticator, Pending};
 use crate::backend::Backend;
 use crate::body::{self, BodyError, Buffered};
@@ -106,11 +107,11 @@ impl<B: Backend> Inner<B> {
         let backend = Arc::clone(&self.backend);
         // Runs to its end even if the client goes away, as AWS does, and survives its panics.
         let answering = tokio::spawn(async move {
-            let response = match upgrade {
+            let mut response = match upgrade {
                 None => backend.front(request).await,
                 Some(upgrade) => websocket::open(backend.as_ref(), request, upgrade).await,
             };
-            drop(held);
+            hold(&mut response, held);
             response
         });
         answering.await.unwrap_or_else(|failure| {
