@@ -237,7 +237,6 @@ process.exit(0);
     [
         ("dynamodb", "list_tables", {}),
         ("sns", "list_topics", {}),
-        ("sqs", "list_queues", {}),
         ("apigateway", "get_vpc_links", {}),
         ("events", "list_archives", {}),
         ("lambda", "list_event_source_mappings", {}),

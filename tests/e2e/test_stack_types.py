@@ -208,6 +208,35 @@ def test_how_events_are_handled(main_server, stack, name):
     stack.delete()
 
 
+def test_queues(main_server, stack, name):
+    sqs = main_server.client("sqs")
+
+    def resources(**properties):
+        redrive = {"deadLetterTargetArn": at("Dead", "Arn"), "maxReceiveCount": 3}
+        return {
+            "Dead": declared("SQS::Queue", {"FifoQueue": True}),
+            "Q": declared("SQS::Queue", {"QueueName": f"{name}.fifo", "FifoQueue": True, "RedrivePolicy": redrive, **properties}),
+            "P": declared("SQS::QueuePolicy", {"Queues": [ref("Q")], "PolicyDocument": policy("sqs:SendMessage")}),
+        }
+
+    def attributes():
+        return sqs.get_queue_attributes(QueueUrl=stack.physical("Q"), AttributeNames=["All"])["Attributes"]
+
+    outputs = {"Arn": {"Value": at("Q", "Arn")}, "Url": {"Value": ref("Q")}}
+    made = stack.deploy(resources(VisibilityTimeout="45", Tags=[{"Key": "a", "Value": "1"}]), Outputs=outputs)
+    assert made["Arn"] == f"arn:aws:sqs:us-east-1:000000000000:{name}.fifo" and made["Url"].endswith(f"/{name}.fifo")
+    assert attributes()["VisibilityTimeout"] == "45" and "SendMessage" in attributes()["Policy"]
+    assert json.loads(attributes()["RedrivePolicy"])["maxReceiveCount"] == 3
+    assert sqs.list_queue_tags(QueueUrl=made["Url"])["Tags"] == {"a": "1"}
+    stack.rolls_back(resources(VisibilityTimeout=50))
+    assert attributes()["VisibilityTimeout"] == "45"
+    stack.deploy(resources(DelaySeconds=2))
+    assert (attributes()["VisibilityTimeout"], attributes()["DelaySeconds"]) == ("30", "2")
+    assert "Tags" not in sqs.list_queue_tags(QueueUrl=made["Url"])
+    stack.delete()
+    assert sqs.list_queues(QueueNamePrefix=name).get("QueueUrls") is None
+
+
 def test_versions_aliases_permissions_and_urls(main_server, stack, name):
     lambda_ = main_server.lambda_
 

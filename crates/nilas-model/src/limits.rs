@@ -205,6 +205,16 @@ pub const ADMIN_EVENTS_LISTED_MAX: usize = 100;
 pub const CLOCK_AHEAD_MS_MAX: u64 = 10 * 365 * 86_400_000;
 /// Events of all functions that are run at once.
 pub const ASYNC_EVENTS_RUNNING_MAX: usize = 1_000;
+/// Queues of SQS, of all accounts and regions.
+pub const SQS_QUEUES_MAX: usize = 10_000;
+/// A message of SQS with its attributes, and all of a batch, bytes.
+pub const SQS_MESSAGE_BYTES_MAX: usize = 1_048_576;
+pub const SQS_MESSAGE_ATTRIBUTES_MAX: usize = 10;
+pub const SQS_BATCH_ENTRIES_MAX: usize = 10;
+/// Messages that one ReceiveMessage answers.
+pub const SQS_RECEIVE_MAX: usize = 10;
+/// Messages of a queue that were received and not deleted yet.
+pub const SQS_IN_FLIGHT_MAX: usize = 120_000;
 /// Messages in all queues together, and of each the body, the note and the name of its group, bytes.
 pub const QUEUE_MESSAGES_MAX: u64 = 4_000_000;
 pub const QUEUE_BODY_BYTES_MAX: usize = 4_194_304;

@@ -26,6 +26,7 @@ mod seal;
 mod secrets;
 mod services;
 mod shelf;
+mod sqs;
 mod ssm;
 mod sts;
 mod vtl;

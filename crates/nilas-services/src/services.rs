@@ -24,6 +24,7 @@ use crate::lambda::{
 use crate::s3::S3Door;
 use crate::seal::Seal;
 use crate::secrets::Secrets;
+use crate::sqs::Sqs;
 use crate::ssm::Ssm;
 use crate::sts::Sts;
 use crate::{access, events, logs};
@@ -51,6 +52,8 @@ pub enum ServicesStartError {
     ApiGateway { source: StoreError },
     #[error("CloudFormation cannot load its stacks")]
     CloudFormation { source: StoreError },
+    #[error("SQS cannot load its queues; the log says why")]
+    Sqs,
     #[error("the key that seals secrets cannot be read")]
     Seal { source: StoreError },
 }
@@ -75,6 +78,7 @@ pub(crate) struct Inner {
     kms: Kms,
     ecr: Ecr,
     admin: Admin,
+    sqs: Sqs,
     clock: Arc<dyn Clock>,
     roles_administer: bool,
 }
@@ -118,7 +122,6 @@ impl Services {
         );
         let cloudformation =
             stacks.await.map_err(|source| ServicesStartError::CloudFormation { source })?;
-        let iam = Iam::new(store.records(), Arc::clone(&clock));
         let seal = Seal::load(&store.records()).await;
         let seal = Arc::new(seal.map_err(|source| ServicesStartError::Seal { source })?);
         let ssm = Ssm::new(store.records(), Arc::clone(&seal), Arc::clone(&clock));
@@ -126,6 +129,7 @@ impl Services {
         let kms = Kms::new(store.records(), seal, Arc::clone(&clock));
         let ecr = Ecr::new(store.records(), Arc::clone(&clock));
         let admin = Admin::new(Arc::clone(&lambda), Arc::clone(&clock), config.virtual_clock);
+        let sqs = Sqs::load(&store, Arc::clone(&clock)).await?;
         let sts = Sts::new(calls.clone(), credentials);
         let inner = Arc::new(Inner {
             lambda,
@@ -135,13 +139,14 @@ impl Services {
             http_apis,
             connections: Connections::default(),
             logs,
-            iam,
+            iam: Iam::new(store.records(), Arc::clone(&clock)),
             sts,
             ssm,
             secrets,
             kms,
             ecr,
             admin,
+            sqs,
             clock,
             roles_administer,
         });
@@ -228,6 +233,7 @@ impl Inner {
             (None, Service::ApiGateway) => {
                 Box::pin(apigatewayv2::handle(&self.http_apis, auth, &request)).await
             }
+            (None, Service::Sqs) => Box::pin(self.sqs.handle(auth, &request)).await,
             (None, Service::Ssm) => Box::pin(self.ssm.handle(auth, &request)).await,
             (None, Service::SecretsManager) => Box::pin(self.secrets.handle(auth, &request)).await,
             (None, Service::Kms) => Box::pin(self.kms.handle(auth, &request)).await,

@@ -240,6 +240,11 @@ impl Queues {
         self.lock().counts(queue, now_ms)
     }
 
+    /// How many are leased, at little cost; leases that have just ended may still count.
+    pub fn leased(&self, queue: &str) -> usize {
+        self.lock().leased(queue)
+    }
+
     /// When the next message can be leased, as far as is known now: at once if that is not later than now.
     pub fn next_due_ms(&self, queue: &str, now_ms: u64) -> Option<u64> {
         self.lock().next_due_ms(queue, now_ms)

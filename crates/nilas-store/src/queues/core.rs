@@ -216,6 +216,10 @@ impl Core {
         counts
     }
 
+    pub(super) fn leased(&self, queue: &str) -> usize {
+        self.queues.get(queue).map_or(0, |queue| queue.leased.len())
+    }
+
     pub(super) fn next_due_ms(&self, queue: &str, now_ms: u64) -> Option<u64> {
         let queue = self.queues.get(queue)?;
         let mut due = queue.due.iter();

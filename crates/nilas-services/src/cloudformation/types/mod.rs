@@ -11,6 +11,7 @@ mod lambda;
 mod logs;
 mod s3;
 mod secretsmanager;
+mod sqs;
 mod ssm;
 
 use super::resource::ResourceType;
@@ -61,6 +62,8 @@ const TYPES: &[&ResourceType] = &[
     &logs::log_group::TYPE,
     &s3::bucket::TYPE,
     &s3::bucket_policy::TYPE,
+    &sqs::queue::TYPE,
+    &sqs::queue_policy::TYPE,
     &ssm::parameter::TYPE,
     &secretsmanager::secret::TYPE,
 ];

@@ -4,10 +4,11 @@ use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
-use nilas_model::{AuthContext, FunctionId, FunctionRef, RequestId, limits};
+use nilas_model::{AuthContext, FunctionId, FunctionRef, Region, RequestId, limits};
 use nilas_store::{Leased, Settle};
 use nilas_wire::{Service, percent, time};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::event::Event;
@@ -226,12 +227,44 @@ async fn attempt(
             put.await?;
             Ok(Vec::new())
         }
-        _ => {
-            let Reason::DeadLetter { message, .. } = &delivery.reason else {
-                return Err(Failed::ForGood(format!("{arn} is of no service of this server")));
-            };
-            let message: String = message.chars().take(ERROR_MESSAGE_BYTES_MAX).collect();
-            Err(Failed::ForGood(format!("{arn} is of no service of this server: {message}")))
+        Some("sqs") => {
+            send(lambda, delivery, &source, body).await?;
+            Ok(Vec::new())
         }
+        _ => Err(Failed::ForGood(format!("{arn} is of no service of this server"))),
     }
+}
+
+/// To a queue: a record as it is, an event with what went wrong as attributes.
+async fn send(
+    lambda: &Lambda,
+    delivery: &Delivery,
+    source: &FunctionId,
+    body: &Bytes,
+) -> Result<(), Failed> {
+    let parts: Vec<&str> = delivery.target_arn.split(':').collect();
+    let region = parts.get(3).and_then(|region| Region::parse(region).ok());
+    let region = region.unwrap_or_else(|| source.region.clone());
+    let name = parts.last().copied().unwrap_or_default();
+    let text = String::from_utf8_lossy(body);
+    let mut message = json!({
+        "QueueUrl": format!("http://localhost/{}/{name}", source.account.as_str()),
+        "MessageBody": text,
+    });
+    if let Reason::DeadLetter { code, message: words } = &delivery.reason {
+        let words = &words[..words.floor_char_boundary(ERROR_MESSAGE_BYTES_MAX)];
+        let string = |value: &str| json!({ "DataType": "String", "StringValue": value });
+        let mut attributes = json!({
+            "RequestID": string(&delivery.request_id),
+            "ErrorCode": { "DataType": "Number", "StringValue": code.to_string() },
+        });
+        // An attribute has a value.
+        if !words.is_empty() {
+            attributes["ErrorMessage"] = string(words);
+        }
+        message["MessageAttributes"] = attributes;
+    }
+    let auth = AuthContext::of_server(&source.account, &region);
+    lambda.asynchronous.calls.json(Service::Sqs, &auth, "SendMessage", message).await?;
+    Ok(())
 }
