@@ -29,6 +29,8 @@ pub const API_DEPLOYMENTS_MAX: usize = 1_000;
 pub const API_KEYS_MAX: usize = 10_000;
 pub const USAGE_PLANS_MAX: usize = 300;
 pub const CUSTOM_DOMAINS_MAX: usize = 120;
+/// Of one custom domain.
+pub const API_MAPPINGS_MAX: usize = 200;
 /// Calls of HTTP backends at once, and idle connections kept to each of them.
 pub const API_BACKEND_CALLS_MAX: usize = 1_000;
 pub const API_BACKEND_CONNECTIONS_IDLE_MAX: usize = 32;

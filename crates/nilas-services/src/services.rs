@@ -231,7 +231,8 @@ impl Inner {
             }
             (None, Service::Iam) => Box::pin(self.iam.handle(auth, &request)).await,
             (None, Service::ApiGateway) => {
-                Box::pin(apigatewayv2::handle(&self.http_apis, auth, &request)).await
+                let apis = (&self.http_apis, &self.rest_apis);
+                Box::pin(apigatewayv2::handle(apis, auth, &request)).await
             }
             (None, Service::Sqs) => Box::pin(self.sqs.handle(auth, &request)).await,
             (None, Service::Ssm) => Box::pin(self.ssm.handle(auth, &request)).await,

@@ -30,9 +30,11 @@ use nilas_wire::{ApiRequest, ApiResponse, Fault, Protocol, encode_fault};
 use serde_json::Value;
 
 pub(crate) use apis::RestApis;
+pub(crate) use domain::{MAPPING_ID, MAPPINGS, NO_BASE_PATH};
 pub(crate) use part::validates;
 pub(crate) use record::{ApiRecord, Definition, DeploymentRecord};
 pub(crate) use shape::{Members, flag, pairs, text, texts};
+pub(crate) use shelf::Shelf;
 
 /// What an operation gets besides what its path names.
 struct Cx<'a> {

@@ -6,10 +6,12 @@ use nilas_model::limits;
 use nilas_wire::{ApiRequest, Fault, percent};
 use serde_json::{Value, json};
 
-use super::fault::{absent, bad};
+use super::fault::bad;
 use super::members::{self, API, Members, text};
 use super::record::{ApiRecord, Definition, id};
-use super::{Answer, Cx, created, import, no_content, ok, page, part, sockets};
+use super::{
+    Answer, Cx, created, domain, import, integration, no_content, ok, page, part, sockets, vpc_link,
+};
 
 pub(super) async fn create(cx: &Cx<'_>) -> Result<Answer, Fault> {
     let body = members::body(&cx.request.body)?;
@@ -66,14 +68,17 @@ fn defaults(cx: &Cx<'_>, api: &mut Members) {
 
 /// Quick create: one route, its integration, and a `$default` stage that deploys by itself.
 fn quick(cx: &Cx<'_>, record: &mut ApiRecord, target: &str, key: &str) -> Result<(), Fault> {
-    if !target.starts_with("arn:") {
-        return Err(absent("HTTP_PROXY integrations"));
-    }
-    let mut integration = members_of(json!({
-        "apiGatewayManaged": true, "integrationType": "AWS_PROXY", "integrationUri": target,
-        "payloadFormatVersion": "2.0",
-    }));
-    part::complete_integration(&mut integration)?;
+    let mut integration = members_of(match target.starts_with("arn:") {
+        true => json!({
+            "apiGatewayManaged": true, "integrationType": "AWS_PROXY", "integrationUri": target,
+            "payloadFormatVersion": "2.0",
+        }),
+        false => json!({
+            "apiGatewayManaged": true, "integrationMethod": "ANY", "integrationType": "HTTP_PROXY",
+            "integrationUri": target,
+        }),
+    });
+    integration::complete(&mut integration)?;
     let (integration_id, route_id) = (id(7), id(7));
     integration.insert("integrationId".to_owned(), integration_id.as_str().into());
     part::check_route_key(key)?;
@@ -177,6 +182,8 @@ pub(super) async fn reimport(cx: &Cx<'_>, id: &str) -> Result<Answer, Fault> {
 pub(super) async fn tags(cx: &Cx<'_>, verb: &str, arn: &str) -> Result<Answer, Fault> {
     let resource = arn.split_once("::/").map_or("", |(_, resource)| resource);
     let (id, stage) = match resource.split('/').collect::<Vec<_>>().as_slice() {
+        ["domainnames", name] => return domain::tags(cx, verb, name).await,
+        ["vpclinks", id] => return vpc_link::tags(cx, verb, id).await,
         ["apis", id] => ((*id).to_owned(), None),
         ["apis", id, "stages", stage] => ((*id).to_owned(), Some((*stage).to_owned())),
         _ => return Err(bad(format!("Invalid resource ARN: {arn}"))),
@@ -187,22 +194,7 @@ pub(super) async fn tags(cx: &Cx<'_>, verb: &str, arn: &str) -> Result<Answer, F
             None => &mut record.definition.api,
             Some(name) => record.stages.get_mut(name).ok_or_else(super::stage::no_stage)?,
         };
-        let tags = members.entry("tags").or_insert_with(|| json!({}));
-        let Some(tags) = tags.as_object_mut() else { return Err(bad("no tags")) };
-        match verb {
-            "POST" => {
-                let new = body.get("tags").and_then(Value::as_object).cloned();
-                tags.extend(new.unwrap_or_default());
-            }
-            _ => tags.retain(|key, _| {
-                !percent::query_pairs(&cx.request.query)
-                    .any(|(name, value)| name == "tagKeys" && value == *key)
-            }),
-        }
-        if tags.len() > limits::TAGS_MAX {
-            return Err(bad("The number of tags exceeds the limit of 50"));
-        }
-        Ok(())
+        retag(cx.request, verb, &body, members)
     };
     match verb {
         "GET" => {
@@ -218,4 +210,29 @@ pub(super) async fn tags(cx: &Cx<'_>, verb: &str, arn: &str) -> Result<Answer, F
         "DELETE" => cx.apis.change(cx.auth, &id, apply).await.map(|()| no_content()),
         _ => Err(bad("No such operation")),
     }
+}
+
+/// Adds the tags that `body` says, or takes away those whose keys are in the query.
+pub(super) fn retag(
+    request: &ApiRequest,
+    verb: &str,
+    body: &Members,
+    members: &mut Members,
+) -> Result<(), Fault> {
+    let tags = members.entry("tags").or_insert_with(|| json!({}));
+    let Some(tags) = tags.as_object_mut() else { return Err(bad("no tags")) };
+    match verb {
+        "POST" => {
+            let new = body.get("tags").and_then(Value::as_object).cloned();
+            tags.extend(new.unwrap_or_default());
+        }
+        _ => tags.retain(|key, _| {
+            !percent::query_pairs(&request.query)
+                .any(|(name, value)| name == "tagKeys" && value == *key)
+        }),
+    }
+    if tags.len() > limits::TAGS_MAX {
+        return Err(bad("The number of tags exceeds the limit of 50"));
+    }
+    Ok(())
 }

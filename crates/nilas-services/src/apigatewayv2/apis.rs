@@ -12,11 +12,12 @@ use nilas_wire::{Fault, time};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::fault;
 use super::members::{flag, text};
 use super::record::{ApiRecord, Definition, id};
+use crate::apigateway::Shelf;
 use crate::front::http::{ApiSnapshot, Deployed, Doors};
 
 const API_SPACE: &str = "apigatewayv2.api";
@@ -29,6 +30,7 @@ pub(crate) struct HttpApis {
     records: Records,
     clock: Arc<dyn Clock>,
     apis: RwLock<BTreeMap<String, Arc<ApiRecord>>>,
+    pub(super) vpc_links: Shelf,
     writer: Mutex<()>,
     doors: Doors,
 }
@@ -52,7 +54,8 @@ impl HttpApis {
         }
         let all: Vec<Arc<ApiRecord>> = apis.values().cloned().collect();
         let (apis, writer, doors) = (RwLock::new(apis), Mutex::default(), Doors::default());
-        let loaded = Self { records, clock, apis, writer, doors };
+        let vpc_links = Shelf::load("apigatewayv2.vpclink", records.clone()).await?;
+        let loaded = Self { records, clock, apis, vpc_links, writer, doors };
         for api in all {
             let snapshot = loaded.snapshot(&api, &HashMap::new()).await?;
             loaded.doors.put(snapshot);
@@ -63,6 +66,17 @@ impl HttpApis {
     /// What the data plane reads.
     pub(crate) fn doors(&self) -> &Doors {
         &self.doors
+    }
+
+    /// To be held by whoever changes something that is no API.
+    pub(super) async fn write(&self) -> MutexGuard<'_, ()> {
+        self.writer.lock().await
+    }
+
+    /// Whether an integration of the caller's goes through the VPC link `id`.
+    pub(super) fn uses_vpc_link(&self, auth: &AuthContext, id: &str) -> bool {
+        let uses = |integration: &super::Members| text(integration, "connectionId") == Some(id);
+        self.list(auth).iter().any(|api| api.definition.integrations.values().any(uses))
     }
 
     /// The caller's own.

@@ -138,6 +138,7 @@ fn route(
         ("credentials", "credentialsArn"),
         ("timeoutInMillis", "timeoutInMillis"),
         ("connectionType", "connectionType"),
+        ("connectionId", "connectionId"),
         ("integrationSubtype", "integrationSubtype"),
         ("requestParameters", "requestParameters"),
         ("responseParameters", "responseParameters"),
@@ -146,7 +147,7 @@ fn route(
             integration.insert(to.to_owned(), value.clone());
         }
     }
-    part::complete_integration(&mut integration)?;
+    super::integration::complete(&mut integration)?;
     let (integration_id, route_id) = (id(7), id(7));
     integration.insert("integrationId".to_owned(), integration_id.as_str().into());
     definition.integrations.insert(integration_id.clone(), integration);

@@ -6,8 +6,10 @@
 
 mod api;
 mod apis;
+mod domain;
 mod fault;
 mod import;
+mod integration;
 mod members;
 mod part;
 mod record;
@@ -15,11 +17,14 @@ mod responses;
 mod router;
 mod sockets;
 mod stage;
+mod vpc_link;
 
 use http::StatusCode;
 use nilas_model::AuthContext;
 use nilas_wire::{ApiRequest, ApiResponse, Fault, Protocol, encode_fault, percent};
 use serde_json::{Value, json};
+
+use crate::apigateway::RestApis;
 
 pub(crate) use apis::HttpApis;
 pub(crate) use members::{Members, flag, text, texts};
@@ -28,6 +33,8 @@ pub(crate) use record::{ApiRecord, Definition};
 /// What an operation gets besides what its path names.
 struct Cx<'a> {
     apis: &'a HttpApis,
+    /// Who keeps the domains of both versions.
+    rest: &'a RestApis,
     auth: &'a AuthContext,
     request: &'a ApiRequest,
 }
@@ -37,11 +44,11 @@ type Answer = (StatusCode, Value);
 
 /// Answers one request, errors included.
 pub(crate) async fn handle(
-    apis: &HttpApis,
+    (apis, rest): (&HttpApis, &RestApis),
     auth: &AuthContext,
     request: &ApiRequest,
 ) -> ApiResponse {
-    match router::route(&Cx { apis, auth, request }).await {
+    match router::route(&Cx { apis, rest, auth, request }).await {
         Ok((status, Value::Null)) => ApiResponse::empty(status),
         Ok((status, body)) => ApiResponse::with_body(status, "application/json", body.to_string()),
         Err(fault) => encode_fault(Protocol::RestJson, &fault, &request.request_id),

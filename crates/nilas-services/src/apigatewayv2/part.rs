@@ -8,7 +8,7 @@ use serde_json::json;
 use super::fault::{absent, bad, conflict, not_found};
 use super::members::{self, Members, Table, text};
 use super::record::{ApiRecord, Definition, id};
-use super::{Answer, Cx, created, no_content, ok, page, sockets};
+use super::{Answer, Cx, created, integration, no_content, ok, page, sockets};
 
 /// A kind of part that an API has many of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,7 +117,11 @@ async fn put(cx: &Cx<'_>, kind: Kind, api: &str, known: Option<&str>) -> Result<
                 found.ok_or_else(|| kind.missing(id))?
             }
         };
-        part.extend(taken);
+        if kind == Kind::Integration {
+            integration::merge(&mut part, taken);
+        } else {
+            part.extend(taken);
+        }
         part.insert(kind.id_name().to_owned(), part_id.as_str().into());
         complete(kind, &mut part, &part_id, &record.definition)?;
         kind.parts_mut(&mut record.definition).insert(part_id, part.clone());
@@ -130,7 +134,7 @@ async fn put(cx: &Cx<'_>, kind: Kind, api: &str, known: Option<&str>) -> Result<
 fn complete(kind: Kind, part: &mut Members, id: &str, all: &Definition) -> Result<(), Fault> {
     match (kind, all.is_websocket()) {
         (Kind::Route, _) => complete_route(part, id, all),
-        (Kind::Integration, false) => complete_integration(part),
+        (Kind::Integration, false) => integration::complete(part),
         (Kind::Authorizer, false) => complete_authorizer(part),
         (Kind::Integration, true) => sockets::complete_integration(part),
         (Kind::Authorizer, true) => sockets::complete_authorizer(part),
@@ -183,50 +187,6 @@ pub(super) fn check_route_key(key: &str) -> Result<(), Fault> {
     if legal { Ok(()) } else { Err(bad(text)) }
 }
 
-/// What is here is what the data plane does; all else is refused rather than kept without effect.
-pub(super) fn complete_integration(integration: &mut Members) -> Result<(), Fault> {
-    match text(integration, "integrationType") {
-        Some("AWS_PROXY") => {}
-        Some(kind @ ("HTTP_PROXY" | "AWS" | "HTTP" | "MOCK")) => {
-            return Err(absent(format_args!("{kind} integrations of HTTP APIs")));
-        }
-        _ => return Err(bad("Invalid integration type specified")),
-    }
-    if integration.contains_key("integrationSubtype") {
-        return Err(absent("integrations of HTTP APIs with other AWS services than Lambda"));
-    }
-    for name in ["requestParameters", "responseParameters"] {
-        if integration
-            .get(name)
-            .and_then(serde_json::Value::as_object)
-            .is_some_and(|map| !map.is_empty())
-        {
-            return Err(absent("parameter mapping of HTTP APIs"));
-        }
-    }
-    if text(integration, "connectionType") == Some("VPC_LINK") {
-        return Err(absent("VPC links"));
-    }
-    if text(integration, "integrationUri").is_none_or(|uri| !uri.starts_with("arn:")) {
-        return Err(bad("Invalid Integration URI specified"));
-    }
-    match text(integration, "payloadFormatVersion") {
-        Some("1.0" | "2.0") => {}
-        _ => {
-            return Err(bad(
-                "PayloadFormatVersion is a required parameter for an AWS_PROXY integration and must be one of [1.0, 2.0]",
-            ));
-        }
-    }
-    integration.entry("connectionType").or_insert(json!("INTERNET"));
-    integration.entry("integrationMethod").or_insert(json!("POST"));
-    integration.entry("timeoutInMillis").or_insert(json!(30_000));
-    match integration["timeoutInMillis"].as_i64() {
-        Some(50..=30_000) => Ok(()),
-        _ => Err(bad("Timeout should be between 50 ms and 30000 ms")),
-    }
-}
-
 pub(super) fn complete_authorizer(authorizer: &mut Members) -> Result<(), Fault> {
     if text(authorizer, "name").is_none_or(str::is_empty) {
         return Err(bad("Authorizer name must not be empty"));
@@ -247,11 +207,14 @@ pub(super) fn complete_authorizer(authorizer: &mut Members) -> Result<(), Fault>
             ));
         }
     }
-    authorizer.entry("authorizerResultTtlInSeconds").or_insert(json!(0));
+    // AWS keeps answers for five minutes where nothing else is said and something says whose they are.
+    let has_identity = !members::texts(authorizer, "identitySource").is_empty();
+    let default = if has_identity { 300 } else { 0 };
+    authorizer.entry("authorizerResultTtlInSeconds").or_insert(json!(default));
     authorizer.entry("enableSimpleResponses").or_insert(json!(false));
     match authorizer["authorizerResultTtlInSeconds"].as_i64() {
         Some(0) => Ok(()),
-        Some(1..=3_600) if members::texts(authorizer, "identitySource").is_empty() => {
+        Some(1..=3_600) if !has_identity => {
             Err(bad("Identity source must be specified if authorizer caching is enabled"))
         }
         Some(1..=3_600) => Ok(()),

@@ -4,7 +4,7 @@ use nilas_wire::{Fault, percent};
 
 use super::fault::{absent, not_found};
 use super::part::{self, Kind};
-use super::{Answer, Cx, api, responses, stage};
+use super::{Answer, Cx, api, domain, responses, stage, vpc_link};
 
 pub(super) async fn route(cx: &Cx<'_>) -> Result<Answer, Fault> {
     let path = cx.request.path.trim_matches('/');
@@ -31,7 +31,9 @@ pub(super) async fn route(cx: &Cx<'_>) -> Result<Answer, Fault> {
             None => Err(absent(format_args!("'{kind}' of HTTP APIs"))),
         },
         (verb, ["tags", arn @ ..]) => api::tags(cx, verb, &arn.join("/")).await,
-        (_, ["domainnames" | "vpclinks" | "portals" | "portalproducts", ..]) => {
+        (verb, ["domainnames", rest @ ..]) => domain::route(cx, verb, rest).await,
+        (verb, ["vpclinks", rest @ ..]) => vpc_link::route(cx, verb, rest).await,
+        (_, ["portals" | "portalproducts", ..]) => {
             Err(absent(format_args!("'{}' of API Gateway's second version", parts[0])))
         }
         _ => Err(not_found("No such operation")),

@@ -68,6 +68,13 @@ pub enum Place {
         stage: String,
         path: String,
     },
+    /// Below a base path of a custom domain; `sent` is the whole path.
+    Mapped {
+        stage: String,
+        path: String,
+        host: String,
+        sent: String,
+    },
 }
 
 impl Door {
@@ -83,23 +90,20 @@ impl Door {
 
 /// Answers a request at whatever door. Names that nobody has are refused alike.
 pub(crate) async fn handle(services: &Inner, request: FrontRequest) -> ApiResponse {
+    if let Some((api, place)) = second_version(services, &request.door) {
+        if websocket::is_websocket(&api, &place) {
+            let managed = websocket::manage(services.connections(), &api, &place, &request);
+            return managed.unwrap_or_else(websocket::upgrade_required);
+        }
+        let cx = http::Cx {
+            lambda: services.lambda(),
+            doors: services.http_apis().doors(),
+            now_ms: services.now_ms(),
+        };
+        return Box::pin(http::handle(&cx, api, place, request)).await;
+    }
     match &request.door {
-        Door::Api { id, place } => match services.http_apis().doors().get(id) {
-            Some(api) if websocket::is_websocket(&api, place) => {
-                let managed = websocket::manage(services.connections(), &api, place, &request);
-                managed.unwrap_or_else(websocket::upgrade_required)
-            }
-            Some(api) => {
-                let cx = http::Cx {
-                    lambda: services.lambda(),
-                    doors: services.http_apis().doors(),
-                    now_ms: services.now_ms(),
-                };
-                Box::pin(http::handle(&cx, api, place.clone(), request)).await
-            }
-            None => rest::answer(services.rest_apis().doors(), services.lambda(), request).await,
-        },
-        Door::Domain { .. } => {
+        Door::Api { .. } | Door::Domain { .. } => {
             rest::answer(services.rest_apis().doors(), services.lambda(), request).await
         }
         Door::FunctionUrl { url_id, path } => {
@@ -111,16 +115,29 @@ pub(crate) async fn handle(services: &Inner, request: FrontRequest) -> ApiRespon
     }
 }
 
+/// The HTTP or WebSocket API at `door`, if it is one.
+fn second_version(services: &Inner, door: &Door) -> Option<(Arc<http::ApiSnapshot>, Place)> {
+    let apis = services.http_apis().doors();
+    match door {
+        Door::Api { id, place } => Some((apis.get(id)?, place.clone())),
+        Door::Domain { host, path } => {
+            let (mapping, below) = services.rest_apis().doors().mapped(host, path)?;
+            let stage = mapping.stage.unwrap_or_else(|| "$default".to_owned());
+            let (host, sent) = (host.clone(), path.clone());
+            Some((apis.get(&mapping.api)?, Place::Mapped { stage, path: below, host, sent }))
+        }
+        Door::FunctionUrl { .. } | Door::StackCallback { .. } => None,
+    }
+}
+
 /// Answers a request to speak WebSockets; to what speaks no such thing, it is a request like others.
 pub(crate) async fn connect(
     services: &Arc<Inner>,
     request: FrontRequest,
 ) -> Result<Session, ApiResponse> {
-    if let Door::Api { id, place } = &request.door
-        && let Some(api) = services.http_apis().doors().get(id)
-        && websocket::is_websocket(&api, place)
+    if let Some((api, place)) = second_version(services, &request.door)
+        && websocket::is_websocket(&api, &place)
     {
-        let place = place.clone();
         return Box::pin(websocket::connect(services, api, &place, request)).await;
     }
     Err(handle(services, request).await)

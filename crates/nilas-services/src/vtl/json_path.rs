@@ -6,7 +6,7 @@ use serde_json_path::JsonPath;
 const PATH_BYTES_MAX: usize = 1_024;
 
 /// What is at `path`; None if there is nothing. A path to several places gives a list.
-pub(super) fn find(document: &Value, path: &str) -> Option<Value> {
+pub(crate) fn find(document: &Value, path: &str) -> Option<Value> {
     if path.len() > PATH_BYTES_MAX {
         return None;
     }

@@ -18,6 +18,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use json_path::find as json_path;
 pub(crate) use mapping::{Input, Rendered, render};
 
 /// Why a template has no result.

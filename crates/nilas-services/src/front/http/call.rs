@@ -52,7 +52,7 @@ pub(super) async fn function(
 }
 
 /// `${stageVariables.NAME}` replaced.
-fn with_variables<'a>(arn: &'a str, variables: &[(String, String)]) -> Cow<'a, str> {
+pub(super) fn with_variables<'a>(arn: &'a str, variables: &[(String, String)]) -> Cow<'a, str> {
     if !arn.contains("${") {
         return arn.into();
     }

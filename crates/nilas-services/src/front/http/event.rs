@@ -1,6 +1,7 @@
 //! What a function gets: payload formats 2.0 and 1.0.
 //! <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
 
+use nilas_wire::ApiRequest;
 use serde_json::{Map, Value, json};
 
 use super::exchange::{Authorized, Exchange};
@@ -29,8 +30,8 @@ pub(in crate::front) fn time(now_ms: u64) -> String {
 }
 
 /// Base64-ish and ending in `=`, as HTTP APIs' are.
-fn request_id(exchange: &Exchange) -> String {
-    format!("{}=", &exchange.request.request_id.hex()[..15])
+pub(super) fn request_id(request: &ApiRequest) -> String {
+    format!("{}=", &request.request_id.hex()[..15])
 }
 
 fn version_2(exchange: &Exchange) -> Value {
@@ -70,7 +71,7 @@ fn context_2(exchange: &Exchange) -> Value {
             context.insert(name.to_owned(), value);
         }
     };
-    let domain = exchange.domain();
+    let domain = exchange.domain_name();
     set("accountId", exchange.api.account.as_str().into());
     set("apiId", exchange.api.id.as_str().into());
     set(
@@ -96,7 +97,7 @@ fn context_2(exchange: &Exchange) -> Value {
             "userAgent": exchange.headers.get("user-agent").map_or("", String::as_str),
         }),
     );
-    set("requestId", request_id(exchange).into());
+    set("requestId", request_id(&exchange.request).into());
     set("routeKey", exchange.found.route.key.as_str().into());
     set("stage", exchange.stage.as_str().into());
     set("time", time(exchange.now_ms).into());
@@ -131,7 +132,7 @@ fn version_1(exchange: &Exchange) -> Value {
     json!({
         "version": "1.0",
         "resource": resource(exchange),
-        "path": exchange.path,
+        "path": path_1(exchange),
         "httpMethod": exchange.request.method.as_str(),
         "headers": exchange.headers,
         "multiValueHeaders": multi,
@@ -145,6 +146,11 @@ fn version_1(exchange: &Exchange) -> Value {
     })
 }
 
+/// Format 1.0 has the base path of a custom domain in it, 2.0 has not.
+fn path_1(exchange: &Exchange) -> &str {
+    exchange.domain.as_ref().map_or(&exchange.path, |domain| &domain.path)
+}
+
 /// The path of the route, `$default` for that one.
 fn resource(exchange: &Exchange) -> &str {
     let key = exchange.found.route.key.as_str();
@@ -152,7 +158,7 @@ fn resource(exchange: &Exchange) -> &str {
 }
 
 fn context_1(exchange: &Exchange) -> Value {
-    let domain = exchange.domain();
+    let domain = exchange.domain_name();
     let signer = match exchange.authorizer {
         Authorized::Iam => exchange.caller.as_ref().ok(),
         _ => None,
@@ -162,7 +168,7 @@ fn context_1(exchange: &Exchange) -> Value {
         "apiId": exchange.api.id,
         "domainName": domain,
         "domainPrefix": domain.split('.').next(),
-        "extendedRequestId": request_id(exchange),
+        "extendedRequestId": request_id(&exchange.request),
         "httpMethod": exchange.request.method.as_str(),
         "identity": {
             "accessKey": signer.map(|auth| auth.access_key_id.as_str()),
@@ -178,9 +184,9 @@ fn context_1(exchange: &Exchange) -> Value {
             "userAgent": exchange.headers.get("user-agent").map_or("", String::as_str),
             "userArn": signer.map(sts::caller_arn),
         },
-        "path": exchange.path,
+        "path": path_1(exchange),
         "protocol": exchange.protocol,
-        "requestId": request_id(exchange),
+        "requestId": request_id(&exchange.request),
         "requestTime": time(exchange.now_ms),
         "requestTimeEpoch": exchange.now_ms,
         "resourceId": exchange.found.route.key,
@@ -195,6 +201,21 @@ fn context_1(exchange: &Exchange) -> Value {
         Authorized::Nobody | Authorized::Iam => {}
     }
     context
+}
+
+/// A variable of `$context`, as text; none if there is no such.
+/// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-logging-variables.html>
+pub(super) fn context_value(exchange: &Exchange, path: &str) -> Option<String> {
+    if path == "routeKey" {
+        return Some(exchange.found.route.key.clone());
+    }
+    let context = context_1(exchange);
+    let found = path.split('.').try_fold(&context, |at, name| at.get(name))?;
+    match found {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
 }
 
 fn or_null(scopes: &[String]) -> Value {

@@ -32,6 +32,17 @@ pub(in crate::front) struct Exchange {
     pub(in crate::front) authorizer: Authorized,
     /// Of a WebSocket's.
     pub(in crate::front) connection_id: Option<String>,
+    /// What the integration's parameters make of the path.
+    pub(super) mapped_path: Option<String>,
+    pub(super) domain: Option<CustomDomain>,
+}
+
+/// The custom domain by which a request came.
+#[derive(Debug)]
+pub(super) struct CustomDomain {
+    pub(super) host: String,
+    /// Base path and all, percent-decoded.
+    pub(super) path: String,
 }
 
 /// What is known of a caller when the integration is asked.
@@ -46,6 +57,18 @@ pub(in crate::front) enum Authorized {
         claims: Map<String, Value>,
         scopes: Vec<String>,
     },
+}
+
+impl CustomDomain {
+    pub(super) fn of(place: &Place) -> Option<Self> {
+        match place {
+            Place::Mapped { host, sent, .. } => {
+                let path = percent::decode(sent).into_owned();
+                Some(Self { host: host.clone(), path })
+            }
+            Place::Path(_) | Place::Stage { .. } => None,
+        }
+    }
 }
 
 impl Exchange {
@@ -87,7 +110,10 @@ impl Exchange {
         self.headers.get("x-amzn-trace-id").map(String::as_str)
     }
 
-    pub(in crate::front) fn domain(&self) -> String {
+    pub(in crate::front) fn domain_name(&self) -> String {
+        if let Some(domain) = &self.domain {
+            return domain.host.clone();
+        }
         let host = self.request.header("host").unwrap_or_default();
         let host = host.split(':').next().unwrap_or_default();
         if host.starts_with(&self.api.id) {
@@ -120,7 +146,7 @@ impl Exchange {
         api: &Arc<ApiSnapshot>,
         stage: &Stage,
         route: Option<Arc<Route>>,
-        front: FrontRequest,
+        (place, front): (&Place, FrontRequest),
         now_ms: u64,
     ) -> Self {
         let source_ip = front.source_ip.to_string();
@@ -139,6 +165,8 @@ impl Exchange {
             now_ms,
             authorizer: Authorized::Nobody,
             connection_id: None,
+            mapped_path: None,
+            domain: CustomDomain::of(place),
         }
     }
 
@@ -159,18 +187,23 @@ impl Exchange {
             return self.socket_arn("$connect");
         }
         let Self { api, stage, request, .. } = self;
-        let path = match self.stage.as_str() {
+        let path = self.path_below_stage();
+        format!(
+            "arn:aws:execute-api:{}:{}:{}/{stage}/{}{path}",
+            api.region, api.account, api.id, request.method
+        )
+    }
+
+    /// Percent-decoded, beginning with a slash.
+    pub(super) fn path_below_stage(&self) -> &str {
+        match self.stage.as_str() {
             "$default" => self.path.as_str(),
             stage => self
                 .path
                 .strip_prefix('/')
                 .and_then(|p| p.strip_prefix(stage))
                 .unwrap_or(&self.path),
-        };
-        format!(
-            "arn:aws:execute-api:{}:{}:{}/{stage}/{}{path}",
-            api.region, api.account, api.id, request.method
-        )
+        }
     }
 
     /// The body and whether it is base64: text is what says it is, and is.

@@ -2,6 +2,7 @@
 
 mod answer;
 pub(super) mod authorize;
+mod backend;
 mod call;
 mod cors;
 mod decisions;
@@ -9,6 +10,7 @@ mod event;
 mod exchange;
 mod issuers;
 mod jwt;
+pub(crate) mod parameters;
 mod routes;
 mod snapshot;
 
@@ -21,10 +23,11 @@ use nilas_wire::{ApiResponse, percent};
 use super::{FrontRequest, Place, message};
 use crate::lambda::Lambda;
 pub(super) use event::{pairs, time as event_time};
+use exchange::CustomDomain;
 pub(super) use exchange::{Authorized, Exchange};
 pub(super) use snapshot::Route;
 pub(crate) use snapshot::{ApiSnapshot, Deployed, Doors};
-use snapshot::{Integration, Stage};
+use snapshot::{Integration, Stage, Target};
 
 /// What a request is answered with.
 #[derive(Debug)]
@@ -45,7 +48,7 @@ pub(crate) async fn handle(
         return message(StatusCode::NOT_FOUND, "Not Found");
     };
     let deployed = Arc::clone(&stage.deployed);
-    if deployed.is_disabled {
+    if deployed.refuses(&place) {
         return message(StatusCode::NOT_FOUND, "Not Found");
     }
     if let Some(cors) = &deployed.cors
@@ -54,6 +57,7 @@ pub(crate) async fn handle(
         return preflight;
     }
     let origin = front.request.header("origin").map(str::to_owned);
+    let request_id = event::request_id(&front.request);
     let mut response = match deployed.routes.find(front.request.method.as_str(), path) {
         None => message(StatusCode::NOT_FOUND, "Not Found"),
         Some(found) if !cx.doors.admits(&api, stage, &found.route.key, cx.now_ms) => {
@@ -79,6 +83,8 @@ pub(crate) async fn handle(
                 now_ms: cx.now_ms,
                 authorizer: Authorized::Nobody,
                 connection_id: None,
+                mapped_path: None,
+                domain: CustomDomain::of(&place),
                 api: Arc::clone(&api),
             };
             integrate(cx, exchange).await
@@ -87,13 +93,16 @@ pub(crate) async fn handle(
     if let Some(cors) = &deployed.cors {
         cors.apply(origin.as_deref(), &mut response);
     }
+    response.set_header("apigw-requestid", &request_id);
     response
 }
 
 /// The stage that a path begins with, else `$default`, and the path below it.
 pub(super) fn locate<'a>(api: &'a ApiSnapshot, place: &'a Place) -> Option<(&'a Stage, &'a str)> {
     let path = match place {
-        Place::Stage { stage, path } => return Some((api.stages.get(stage)?, path)),
+        Place::Stage { stage, path } | Place::Mapped { stage, path, .. } => {
+            return Some((api.stages.get(stage)?, path));
+        }
         Place::Path(path) => path,
     };
     let below = path.strip_prefix('/').unwrap_or(path);
@@ -112,14 +121,33 @@ async fn integrate(cx: &Cx<'_>, mut exchange: Exchange) -> ApiResponse {
     }
     let route = Arc::clone(&exchange.found.route);
     let Some(integration) = &route.integration else { return internal_error() };
-    let source = exchange.arn();
-    let function = call::Function {
-        arn: &integration.function,
-        source: (!integration.has_role).then_some(source.as_str()),
-        timeout: integration.timeout,
+    if !integration.request.is_empty() {
+        parameters::map_request(&mut exchange, &integration.request);
+    }
+    let mut response = match &integration.target {
+        Target::Function { .. } => function(cx, &mut exchange, integration).await,
+        Target::Url(url) => {
+            Box::pin(backend::answer(cx, &exchange, url, integration.timeout)).await
+        }
+        Target::VpcLink => {
+            tracing::warn!(api = exchange.api.id, "there is no network behind VPC links");
+            message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
+        }
     };
-    let payload = Bytes::from(event::of(&exchange, integration.is_v2));
-    match call::function(cx.lambda, &exchange, &function, payload).await {
+    if let Some(changes) = integration.responses.get(&response.status.as_u16()) {
+        parameters::map_answer(&exchange, changes, &mut response);
+    }
+    response
+}
+
+async fn function(cx: &Cx<'_>, exchange: &mut Exchange, integration: &Integration) -> ApiResponse {
+    if let Some(path) = exchange.mapped_path.take() {
+        exchange.path = path;
+    }
+    let source = exchange.arn();
+    let Some(function) = integration.function(&source) else { return internal_error() };
+    let payload = Bytes::from(event::of(exchange, integration.is_v2));
+    match call::function(cx.lambda, exchange, &function, payload).await {
         Ok(payload) => answer::of(&payload, integration.is_v2).unwrap_or_else(internal_error),
         Err(call::NoAnswer::Unavailable) => {
             message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
@@ -136,11 +164,7 @@ pub(super) async fn call_function(
     source: &str,
     payload: Bytes,
 ) -> Option<Bytes> {
-    let function = call::Function {
-        arn: &integration.function,
-        source: (!integration.has_role).then_some(source),
-        timeout: integration.timeout,
-    };
+    let function = integration.function(source)?;
     call::function(cx.lambda, exchange, &function, payload).await.ok()
 }
 

@@ -6,12 +6,17 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::backend::Url;
+use super::call;
 use super::cors::Cors;
 use super::decisions::Decisions;
 use super::issuers::Issuers;
 use super::jwt::Trust;
+use super::parameters::{Change, Side};
 use super::routes::{Pattern, Routes};
 use crate::apigatewayv2::{ApiRecord, Definition, Members, flag, text, texts};
+use crate::front::Place;
+use crate::front::backends::Backends;
 use crate::front::throttle::{Buckets, Throttle};
 
 /// What AWS grants an account: the limits of a stage that says one of the two.
@@ -25,6 +30,7 @@ pub(crate) struct Doors {
     buckets: Buckets,
     pub(super) decisions: Decisions,
     pub(super) issuers: Issuers,
+    pub(super) backends: Backends,
 }
 
 impl Doors {
@@ -83,7 +89,8 @@ pub(in crate::front) struct Stage {
 #[derive(Debug)]
 pub(crate) struct Deployed {
     pub(super) cors: Option<Cors>,
-    pub(in crate::front) is_disabled: bool,
+    /// Whether the API answers by custom domains only.
+    is_disabled: bool,
     pub(super) routes: Routes,
     /// Of a WebSocket API, instead of `routes`.
     pub(in crate::front) sockets: Option<SocketRoutes>,
@@ -129,11 +136,26 @@ pub(super) struct TokenAuthorizer {
 
 #[derive(Debug)]
 pub(in crate::front) struct Integration {
-    /// The function's ARN; stage variables in it are not yet replaced.
-    pub(super) function: String,
-    pub(super) has_role: bool,
+    pub(super) target: Target,
+    /// Of its payload format.
     pub(super) is_v2: bool,
     pub(super) timeout: Duration,
+    /// What parameters change of requests.
+    pub(super) request: Vec<Change>,
+    /// And of answers, by status.
+    pub(super) responses: HashMap<u16, Vec<Change>>,
+}
+
+/// What is behind a route.
+#[derive(Debug)]
+pub(super) enum Target {
+    /// `arn` as it was given: stage variables in it are not yet replaced.
+    Function {
+        arn: String,
+        has_role: bool,
+    },
+    Url(Url),
+    VpcLink,
 }
 
 #[derive(Debug)]
@@ -182,6 +204,11 @@ impl ApiSnapshot {
 }
 
 impl Deployed {
+    /// Whether nobody is let in at `place`.
+    pub(in crate::front) fn refuses(&self, place: &Place) -> bool {
+        self.is_disabled && !matches!(place, Place::Mapped { .. })
+    }
+
     pub(crate) fn of(definition: &Definition) -> Self {
         let authorizers: HashMap<&str, Guard> = definition
             .authorizers
@@ -213,7 +240,7 @@ impl Deployed {
                 && text(members, "routeId").is_some_and(|id| {
                     definition.route_responses.get(id).is_some_and(|all| !all.is_empty())
                 });
-            let integration = integration.map(of_integration);
+            let integration = integration.map(Integration::of);
             let route = Route { key, authorization, integration, responds };
             if let Some(sockets) = &mut sockets {
                 sockets.by_key.insert(route.key.clone(), Arc::new(route));
@@ -272,14 +299,47 @@ fn throttles(stage: &Members) -> (Option<Throttle>, HashMap<String, Throttle>) {
     (default, routes.collect())
 }
 
-fn of_integration(members: &Members) -> Integration {
-    let timeout_ms = members.get("timeoutInMillis").and_then(Value::as_u64).unwrap_or(30_000);
-    Integration {
-        function: function_of(text(members, "integrationUri").unwrap_or_default()),
-        has_role: members.contains_key("credentialsArn"),
-        is_v2: text(members, "payloadFormatVersion") == Some("2.0"),
-        timeout: Duration::from_millis(timeout_ms),
+impl Integration {
+    fn of(members: &Members) -> Self {
+        let timeout_ms = members.get("timeoutInMillis").and_then(Value::as_u64).unwrap_or(30_000);
+        let uri = text(members, "integrationUri").unwrap_or_default();
+        let target = match (text(members, "integrationType"), text(members, "connectionType")) {
+            (Some("HTTP_PROXY"), Some("VPC_LINK")) => Target::VpcLink,
+            (Some("HTTP_PROXY"), _) => {
+                let verb = text(members, "integrationMethod").unwrap_or("ANY").to_owned();
+                Target::Url(Url { uri: uri.to_owned(), verb })
+            }
+            _ => Target::Function {
+                arn: function_of(uri),
+                has_role: members.contains_key("credentialsArn"),
+            },
+        };
+        let responses = members.get("responseParameters").and_then(Value::as_object);
+        let responses = responses.into_iter().flatten().filter_map(|(status, mapping)| {
+            Some((status.parse().ok()?, changes(Side::Response, Some(mapping))))
+        });
+        Self {
+            target,
+            is_v2: text(members, "payloadFormatVersion") == Some("2.0"),
+            timeout: Duration::from_millis(timeout_ms),
+            request: changes(Side::Request, members.get("requestParameters")),
+            responses: responses.collect(),
+        }
     }
+
+    /// The function behind it, if it is one. `source` is whom the function's policy must allow.
+    pub(super) fn function<'a>(&'a self, source: &'a str) -> Option<call::Function<'a>> {
+        let Target::Function { arn, has_role } = &self.target else { return None };
+        let source = (!has_role).then_some(source);
+        Some(call::Function { arn, source, timeout: self.timeout })
+    }
+}
+
+/// A mapping as it was checked when it was stored.
+fn changes(side: Side, mapping: Option<&Value>) -> Vec<Change> {
+    let mapping = mapping.and_then(Value::as_object).into_iter().flatten();
+    let change = |(to, from): (&String, &Value)| Change::parse(side, to, from.as_str()?).ok();
+    mapping.filter_map(change).collect()
 }
 
 fn authorizer(id: &str, members: &Members) -> Authorizer {

@@ -1,18 +1,11 @@
 //! HTTP and HTTP_PROXY integrations: calls of other servers, bounded in time and size.
 
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Body, Frame, Incoming};
-use nilas_model::limits;
-use nilas_wire::{ApiResponse, BodySource, BrokenOff, Rest, percent};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Sleep;
+use http_body_util::Full;
+use nilas_wire::{ApiResponse, percent};
 
 use super::exchange::Exchange;
 use super::integrate::with_stage_variables;
@@ -20,9 +13,7 @@ use super::mapping::{self, Answered, Mapped};
 use super::refusal::Refusal;
 use super::snapshot::{Integration, Kind};
 use super::{Doors, proxy_answer};
-
-/// Silence after which an answer that is streamed breaks off.
-const IDLE_MAX: Duration = Duration::from_millis(limits::STREAM_IDLE_MS_MAX);
+use crate::front::backends::{BackendAnswer, BackendError};
 
 /// Calls the backend of `integration`.
 pub(super) async fn integrate(
@@ -37,81 +28,27 @@ pub(super) async fn integrate(
         mapping::request(exchange, integration)?
     };
     let request = request(exchange, integration, &mut mapped)?;
-    let place = Arc::clone(&doors.backend_places).try_acquire_owned();
-    let place = place.map_err(|_| Refusal::IntegrationFailure)?;
-    let streams = is_proxy && integration.streams;
-    let answered = async {
-        let response = doors.backends.client().request(request).await.map_err(|error| {
-            tracing::info!(api = exchange.api.id, uri = integration.uri, error = %error, "backend not reached");
-            Refusal::IntegrationFailure
-        })?;
-        let (head, body) = response.into_parts();
-        if streams {
-            return Ok((head, Bytes::new(), Some(body)));
-        }
-        let body = Limited::new(body, limits::API_PAYLOAD_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| {
-            tracing::info!(
-                api = exchange.api.id,
-                uri = integration.uri,
-                error,
-                "backend's answer not read"
-            );
-            Refusal::IntegrationFailure
-        })?;
-        Ok::<_, Refusal>((head, body.to_bytes(), None))
-    };
     let time_max = Duration::from_millis(integration.timeout_ms);
-    let (head, body, rest) =
-        tokio::time::timeout(time_max, answered).await.map_err(|_| Refusal::Timeout)??;
+    let streams = is_proxy && integration.streams;
+    let answer = doors.backends.call(request, time_max, streams).await.map_err(|error| {
+        let (api, uri) = (&exchange.api.id, &integration.uri);
+        tracing::info!(api, uri, error = &error as &dyn std::error::Error, "no backend's answer");
+        match error {
+            BackendError::Late => Refusal::Timeout,
+            _ => Refusal::IntegrationFailure,
+        }
+    })?;
+    let BackendAnswer { status, headers, body, rest } = answer;
     let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers: Vec<(String, String)> =
-        head.headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
+        headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
     if is_proxy {
-        let mut response = passed(head.status, &headers, body);
-        response.rest = rest.map(|body| Rest::new(Streamed::new(body, place)));
+        let mut response = passed(status, &headers, body);
+        response.rest = rest;
         return Ok(response);
     }
-    let selector = head.status.as_u16().to_string();
+    let selector = status.as_u16().to_string();
     mapping::response(exchange, integration, Answered { selector, headers, body })
-}
-
-/// A backend's answer as it comes. It keeps its place among the calls of backends.
-struct Streamed {
-    body: Incoming,
-    idle: Pin<Box<Sleep>>,
-    end: Pin<Box<Sleep>>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Streamed {
-    fn new(body: Incoming, place: OwnedSemaphorePermit) -> Self {
-        let idle = Box::pin(tokio::time::sleep(IDLE_MAX));
-        let end = Box::pin(tokio::time::sleep(Duration::from_millis(limits::STREAM_MS_MAX)));
-        Self { body, idle, end, _place: place }
-    }
-}
-
-impl BodySource for Streamed {
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BrokenOff>>> {
-        if self.end.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Some(Err(BrokenOff)));
-        }
-        loop {
-            let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
-                let is_silent = self.idle.as_mut().poll(cx).is_ready();
-                return if is_silent { Poll::Ready(Some(Err(BrokenOff))) } else { Poll::Pending };
-            };
-            self.idle.set(tokio::time::sleep(IDLE_MAX));
-            match frame.map(|frame| frame.map(Frame::into_data)) {
-                None => return Poll::Ready(None),
-                Some(Err(_)) => return Poll::Ready(Some(Err(BrokenOff))),
-                Some(Ok(Ok(data))) if !data.is_empty() => return Poll::Ready(Some(Ok(data))),
-                // Trailers are the connection's own.
-                Some(Ok(_)) => {}
-            }
-        }
-    }
 }
 
 fn passed(status: StatusCode, headers: &[(String, String)], body: Bytes) -> ApiResponse {

@@ -23,7 +23,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use http::HeaderValue;
 use nilas_model::{Clock, limits};
 use nilas_wire::ApiResponse;
-use tokio::sync::Semaphore;
 
 use super::backends::Backends;
 use super::{Door, FrontRequest, Place, unknown_api};
@@ -49,17 +48,16 @@ pub(crate) struct Doors {
     meters: Meters,
     decisions: authorize::Decisions,
     backends: Backends,
-    /// Calls of HTTP backends at once.
-    backend_places: Arc<Semaphore>,
 }
 
+/// What a base path of a custom domain leads to: an API of any kind.
 #[derive(Debug, Clone)]
-struct Mapping {
-    /// Without slashes; empty for the rest.
+pub(super) struct Mapping {
+    /// Without slashes at its ends; empty for the rest.
     base: String,
-    api: String,
+    pub(super) api: String,
     /// None: it is in the path.
-    stage: Option<String>,
+    pub(super) stage: Option<String>,
 }
 
 impl Doors {
@@ -72,7 +70,6 @@ impl Doors {
             meters: Meters::default(),
             decisions: authorize::Decisions::default(),
             backends: Backends::default(),
-            backend_places: Arc::new(Semaphore::new(limits::API_BACKEND_CALLS_MAX)),
         }
     }
 
@@ -124,6 +121,19 @@ impl Doors {
         self.domains.read().unwrap_or_else(PoisonError::into_inner).contains_key(host)
     }
 
+    /// Where `path` of a custom domain leads, and the path below that.
+    pub(super) fn mapped(&self, host: &str, path: &str) -> Option<(Mapping, String)> {
+        let domains = self.domains.read().unwrap_or_else(PoisonError::into_inner);
+        domains.get(host)?.iter().find_map(|mapping| {
+            if mapping.base.is_empty() {
+                return Some((mapping.clone(), path.to_owned()));
+            }
+            let rest = path.strip_prefix('/')?.strip_prefix(mapping.base.as_str())?;
+            let whole = rest.is_empty() || rest.starts_with('/');
+            whole.then(|| (mapping.clone(), format!("/{}", rest.trim_start_matches('/'))))
+        })
+    }
+
     fn api(&self, id: &str) -> Option<Arc<ApiSnapshot>> {
         self.apis.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
@@ -134,7 +144,9 @@ impl Doors {
             Door::Api { id, place } => {
                 let api = self.api(id).filter(|api| !api.endpoint_disabled)?;
                 let (name, route) = match place {
-                    Place::Stage { stage, path } => (stage.clone(), path.clone()),
+                    Place::Stage { stage, path } | Place::Mapped { stage, path, .. } => {
+                        (stage.clone(), path.clone())
+                    }
                     Place::Path(path) => first_part(path),
                 };
                 let stage = Arc::clone(api.stages.get(&name)?);
@@ -142,16 +154,7 @@ impl Doors {
                 Some(At { api, stage, path: route.clone(), route, full_path })
             }
             Door::Domain { host, path } => {
-                let domains = self.domains.read().unwrap_or_else(PoisonError::into_inner);
-                let (mapping, rest) = domains.get(host)?.iter().find_map(|mapping| {
-                    if mapping.base.is_empty() {
-                        return Some((mapping.clone(), path.clone()));
-                    }
-                    let rest = path[1..].strip_prefix(mapping.base.as_str())?;
-                    let whole = rest.is_empty() || rest.starts_with('/');
-                    whole.then(|| (mapping.clone(), format!("/{}", rest.trim_start_matches('/'))))
-                })?;
-                drop(domains);
+                let (mapping, rest) = self.mapped(host, path)?;
                 let api = self.api(&mapping.api)?;
                 let (name, route) = match mapping.stage {
                     Some(stage) => (stage, rest),

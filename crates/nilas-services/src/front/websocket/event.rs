@@ -34,7 +34,7 @@ pub(super) fn disconnect(
     context["disconnectStatusCode"] = status.into();
     context["disconnectReason"] = reason.into();
     let headers = json!({
-        "Host": exchange.domain(), "x-api-key": "", "X-Forwarded-For": exchange.source_ip, "x-restapi": "",
+        "Host": exchange.domain_name(), "x-api-key": "", "X-Forwarded-For": exchange.source_ip, "x-restapi": "",
     });
     let many = headers.as_object().into_iter().flatten();
     let many: Map<String, Value> =
@@ -118,7 +118,7 @@ fn context(
         "requestTimeEpoch": now_ms,
         "identity": identity,
         "requestId": request_id,
-        "domainName": exchange.domain(),
+        "domainName": exchange.domain_name(),
         "connectionId": connection.id,
         "apiId": exchange.api.id,
     });
@@ -145,7 +145,7 @@ pub(crate) fn of_authorizer(exchange: &Exchange) -> Value {
         "requestTimeEpoch": exchange.now_ms,
         "identity": { "sourceIp": exchange.source_ip },
         "requestId": request_id,
-        "domainName": exchange.domain(),
+        "domainName": exchange.domain_name(),
         "connectionId": exchange.connection_id,
         "apiId": exchange.api.id,
     });

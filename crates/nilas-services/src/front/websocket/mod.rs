@@ -51,7 +51,7 @@ pub(crate) async fn connect(
     let forbidden = || message(StatusCode::FORBIDDEN, "Forbidden");
     let (stage, _) = locate(&api, place).ok_or_else(forbidden)?;
     let deployed = Arc::clone(&stage.deployed);
-    let routes = deployed.sockets.as_ref().filter(|_| !deployed.is_disabled);
+    let routes = deployed.sockets.as_ref().filter(|_| !deployed.refuses(place));
     let routes = routes.ok_or_else(forbidden)?;
     let now_ms = services.now_ms();
     let cx = Cx { lambda: services.lambda(), doors: services.http_apis().doors(), now_ms };
@@ -59,7 +59,7 @@ pub(crate) async fn connect(
     if !cx.doors.admits(&api, stage, "$connect", now_ms) {
         return Err(message(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"));
     }
-    let mut exchange = Exchange::of_socket(&api, stage, route.cloned(), front, now_ms);
+    let mut exchange = Exchange::of_socket(&api, stage, route.cloned(), (place, front), now_ms);
     let (connection, outgoing) = services.connections().new_connection(&exchange);
     exchange.connection_id = Some(connection.id.clone());
     let mut subprotocol = None;

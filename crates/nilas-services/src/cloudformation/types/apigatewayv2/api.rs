@@ -39,8 +39,7 @@ pub(crate) const TYPE: ResourceType = ResourceType {
 const NOT_MEMBERS: &[&str] = &["Body", "FailOnWarnings", "Tags"];
 
 async fn create(cx: &Cx, properties: &Properties) -> Result<Resource, Failure> {
-    let (is_imported, tags) = (properties.get("Body").is_some(), cx.tags(properties));
-    let tags: Value = tags.into_iter().map(|(key, value)| (key, Value::from(value))).collect();
+    let (is_imported, tags) = (properties.get("Body").is_some(), super::tags(cx, properties));
     let made = match found(cx).await? {
         Some(made) => resource(&made)?,
         None if is_imported => {
@@ -112,8 +111,7 @@ async fn patch(cx: &Cx, resource: &Resource, properties: &Properties) -> Result<
 
 async fn update(cx: &Cx, change: Change<'_>) -> Result<Resource, Failure> {
     let Change { resource, old, new } = change;
-    let tags = cx.tags(new);
-    let tags: Value = tags.into_iter().map(|(key, value)| (key, Value::from(value))).collect();
+    let tags = super::tags(cx, new);
     match new.get("Body") {
         Some(_) if new.differs(old, "Body") || new.differs(old, "CorsConfiguration") => {
             let document = with_tags(new.get("Body"), &tags);
@@ -128,10 +126,7 @@ async fn update(cx: &Cx, change: Change<'_>) -> Result<Resource, Failure> {
         _ => {}
     }
     patch(cx, resource, new).await?;
-    let arn =
-        format!("arn:aws:apigateway:{}::/apis/{}", cx.auth.region.as_str(), resource.physical_id);
-    let path = format!("/v2/tags/{}", percent::encode(&arn));
-    call(cx, Method::POST, &path, Some(json!({ "tags": tags }))).await?;
+    super::retag(cx, &format!("apis/{}", resource.physical_id), new).await?;
     Ok(resource.clone())
 }
 

@@ -1,16 +1,19 @@
 //! API Gateway's second version: HTTP and WebSocket APIs. Most types are parts of an API and are made alike.
 
 pub(super) mod api;
+pub(super) mod api_mapping;
 pub(super) mod authorizer;
 pub(super) mod deployment;
+pub(super) mod domain_name;
 pub(super) mod integration;
 pub(super) mod route;
 pub(super) mod route_response;
 pub(super) mod stage;
+pub(super) mod vpc_link;
 
 use http::Method;
 use nilas_wire::{Service, percent};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::calls::Refusal;
 use crate::cloudformation::failure::Failure;
@@ -57,6 +60,10 @@ fn members(properties: &Properties, but: &[&str]) -> Map<String, Value> {
                 "CorsConfiguration" | "AccessLogSettings" | "JwtConfiguration" | "TlsConfig",
                 Value::Object(inner),
             ) => lowered(inner).into(),
+            ("ResponseParameters", Value::Object(statuses)) => {
+                let flat = |(status, said): (&String, &Value)| (status.clone(), flattened(said));
+                Value::Object(statuses.iter().map(flat).collect())
+            }
             ("DefaultRouteSettings", Value::Object(inner)) => settings(inner),
             ("RouteSettings", Value::Object(routes)) => {
                 let lower = |(key, value): (&String, &Value)| {
@@ -69,6 +76,21 @@ fn members(properties: &Properties, but: &[&str]) -> Map<String, Value> {
         (lower_first(name), value)
     })
     .collect()
+}
+
+/// A template lists `{Destination, Source}` where the API has a map; whatever is no such list stays as it is.
+fn flattened(said: &Value) -> Value {
+    let Some(list) = said["ResponseParameters"].as_array() else { return said.clone() };
+    let pair =
+        |item: &Value| Some((item["Destination"].as_str()?.to_owned(), item["Source"].clone()));
+    Value::Object(list.iter().filter_map(pair).collect())
+}
+
+/// The entries of `old` that `new` has not, as what takes them away.
+fn taken_away(new: Option<&Value>, old: Option<&Value>, nothing: &Value) -> Map<String, Value> {
+    let old = old.and_then(Value::as_object).into_iter().flatten();
+    let gone = old.filter(|(key, _)| new.is_none_or(|new| new.get(key.as_str()).is_none()));
+    gone.map(|(key, _)| (key.clone(), nothing.clone())).collect()
 }
 
 fn lowered(members: &Map<String, Value>) -> Map<String, Value> {
@@ -84,6 +106,20 @@ fn settings(members: &Map<String, Value>) -> Value {
         (name, parsed.filter(|_| is_typed).unwrap_or(value))
     };
     Value::Object(lowered(members).into_iter().map(typed).collect())
+}
+
+/// Tags for the API, CloudFormation's among them.
+fn tags(cx: &Cx, properties: &Properties) -> Value {
+    let tags = cx.tags(properties).into_iter();
+    Value::Object(tags.map(|(key, value)| (key, value.into())).collect())
+}
+
+/// Puts the stack's and the template's tags on `resource`.
+async fn retag(cx: &Cx, resource: &str, properties: &Properties) -> Result<(), Failure> {
+    let arn = format!("arn:aws:apigateway:{}::/{resource}", cx.auth.region.as_str());
+    let path = format!("/v2/tags/{}", percent::encode(&arn));
+    call(cx, Method::POST, &path, Some(json!({ "tags": tags(cx, properties) }))).await?;
+    Ok(())
 }
 
 fn parts_path(properties: &Properties, part: &Part) -> Result<String, Failure> {
@@ -130,6 +166,16 @@ async fn update(cx: &Cx, change: Change<'_>, part: &Part) -> Result<Resource, Fa
         if change.new.get(name).is_none() && change.old.get(name).is_some() {
             body.insert(lower_first(name), (*default).into());
         }
+    }
+    // Mappings are merged: what a template no longer says must be taken away by name.
+    for (name, nothing) in [("RequestParameters", "".into()), ("ResponseParameters", json!({}))] {
+        let member = lower_first(name);
+        let mut all = taken_away(change.new.get(name), change.old.get(name), &nothing);
+        if part.segment != "integrations" || all.is_empty() {
+            continue;
+        }
+        all.extend(body.get(&member).and_then(Value::as_object).cloned().unwrap_or_default());
+        body.insert(member, all.into());
     }
     if change.new.get("StageVariables").is_none() && change.old.get("StageVariables").is_some() {
         body.insert("stageVariables".to_owned(), Value::Object(Map::new()));
