@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::json_api::{self, decode};
+use crate::pattern::Pattern;
 
 const DEFAULT_BUS: &str = "default";
 
@@ -19,6 +20,13 @@ struct Input {
     name: Option<String>,
     event_bus_name: Option<String>,
     target_arn: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Test {
+    event_pattern: String,
+    event: String,
 }
 
 /// Answers one request, errors included.
@@ -56,8 +64,21 @@ fn run(auth: &AuthContext, operation: &str, body: &[u8]) -> Result<Value, Fault>
             check_bus(auth, &input)?;
             Ok(Value::Null)
         }
+        "TestEventPattern" => {
+            let input: Test = decode(body)?;
+            let pattern = Pattern::parse(&input.event_pattern)?;
+            let event: Value = serde_json::from_str(&input.event).map_err(|_| not_an_event())?;
+            if !event.is_object() {
+                return Err(not_an_event());
+            }
+            Ok(json!({ "Result": pattern.matches(&event) }))
+        }
         operation => Err(json_api::unknown_operation(Service::Events, operation)),
     }
+}
+
+fn not_an_event() -> Fault {
+    Fault::validation("Parameter Event is not valid.")
 }
 
 fn no_rule(auth: &AuthContext, member: &str, input: &Input) -> Fault {

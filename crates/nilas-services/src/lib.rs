@@ -21,6 +21,7 @@ mod json_api;
 mod kms;
 pub mod lambda;
 mod logs;
+mod pattern;
 mod s3;
 mod seal;
 mod secrets;
