@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use nilas_model::{FunctionArn, FunctionId, Version};
+use nilas_wire::sigv4::hex;
 use nilas_wire::time;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -218,10 +219,6 @@ pub(crate) fn code_sha256(hex: &str) -> String {
     };
     let bytes: Vec<u8> = (0..hex.len()).step_by(2).map(digit).collect();
     BASE64.encode(bytes)
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// See "Lambda function states" and the recordings: the reasons of a creation are those of an update too.

@@ -5,6 +5,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use crc_fast::CrcAlgorithm;
+use nilas_wire::sigv4::hex;
 use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
 use serde::{Deserialize, Serialize};
 
@@ -196,10 +197,6 @@ pub(crate) fn check_content_md5(claimed: Option<&str>, bytes: &[u8]) -> Result<(
         Ok(sum) if sum.len() == 16 => Err(S3Error::BadDigest),
         _ => Err(S3Error::InvalidDigest),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

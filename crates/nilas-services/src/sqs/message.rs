@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use nilas_model::limits::SQS_MESSAGE_ATTRIBUTES_MAX;
+use nilas_wire::sigv4::hex;
 use s3s::crypto::{Checksum as _, Md5};
 use serde::{Deserialize, Serialize};
 
@@ -42,12 +43,7 @@ pub(super) struct MessageAttribute {
 }
 
 pub(super) fn md5_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Md5::checksum(bytes).iter().fold(String::new(), |mut hex, byte| {
-        // A string takes everything.
-        let _ok = write!(hex, "{byte:02x}");
-        hex
-    })
+    hex(&Md5::checksum(bytes))
 }
 
 /// Each attribute by name: length and bytes of its name, of its type, a byte for the kind of value, and the value.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use nilas_model::AuthContext;
 use nilas_model::limits::{SQS_BATCH_ENTRIES_MAX, SQS_MESSAGE_BYTES_MAX};
 use nilas_store::{MessageId, NewMessage, Settle};
+use nilas_wire::sigv4::hex;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -320,13 +321,7 @@ fn deduplication_id(
         return Ok(given);
     }
     if queue.is_set("ContentBasedDeduplication", "true") {
-        use std::fmt::Write as _;
-        let digest = Sha256::digest(body.as_bytes());
-        return Ok(Some(digest.iter().fold(String::new(), |mut hex, byte| {
-            // A string takes everything.
-            let _ok = write!(hex, "{byte:02x}");
-            hex
-        })));
+        return Ok(Some(hex(&Sha256::digest(body.as_bytes()))));
     }
     Err(SqsError::InvalidParameter(
         "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly"

@@ -46,8 +46,8 @@ impl Rules {
     }
 }
 
-/// Lower-case hex of a SHA-256 or an HMAC.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+/// Lower-case hex, of a digest mostly.
+pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut out = vec![0; bytes.len() * 2];
     for (byte, digits) in bytes.iter().zip(out.as_chunks_mut().0) {
