@@ -219,10 +219,9 @@ def test_invoke_errors(lam):
 
 
 def test_what_is_not_implemented_says_so(lam):
-    name = create(lam)["FunctionName"]
     with pytest.raises(botocore.exceptions.ClientError) as refused:
-        lam.get_function_event_invoke_config(FunctionName=name)
-    assert "GetFunctionEventInvokeConfig" in refused.value.response["Error"]["Message"]
+        lam.list_event_source_mappings()
+    assert "ListEventSourceMappings" in refused.value.response["Error"]["Message"]
 
 
 def test_code_update_gives_a_fresh_environment(lam, main_server):
