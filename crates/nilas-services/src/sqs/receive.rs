@@ -111,10 +111,9 @@ impl Sqs {
             if self.store.leased(&name) >= SQS_IN_FLIGHT_MAX {
                 return if queue.is_fifo() { Ok(received) } else { Err(SqsError::OverLimit) };
             }
-            let room = max - received.len();
             // For no time at all would be no lease.
             let until_ms = now_ms + visibility_ms.max(1);
-            let leased = self.store.lease(&name, room, now_ms, until_ms).await?;
+            let leased = self.store.lease(&name, max, now_ms, until_ms).await?;
             if leased.is_empty() {
                 return Ok(received);
             }
@@ -128,7 +127,9 @@ impl Sqs {
                     None => received.push((one, stored)),
                 }
             }
-            if received.len() >= max {
+            // With less than asked for, too: a message that is visible again at once must not come twice. Only if all
+            // were buried there is more to look for.
+            if !received.is_empty() {
                 return Ok(received);
             }
         }
