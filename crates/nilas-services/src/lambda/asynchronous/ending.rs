@@ -3,6 +3,7 @@
 //! <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>
 
 use bytes::Bytes;
+use nilas_model::limits::QUEUE_BODY_BYTES_MAX;
 use nilas_model::{FunctionId, Qualifier, Version};
 use nilas_store::{Leased, Settle};
 use nilas_wire::time;
@@ -66,6 +67,20 @@ pub(super) async fn end(
         let reason = Reason::DeadLetter { code: 200, message };
         deliveries.push((Delivery::new(target, event, arn, reason), leased.body.clone()));
     }
+    // The event ends all the same: what cannot be kept must not make it run again.
+    deliveries.retain(|(_, body)| {
+        let fits = body.len() <= QUEUE_BODY_BYTES_MAX;
+        if !fits {
+            let (function, bytes) = (target.id.name.as_str(), body.len());
+            tracing::warn!(
+                function,
+                request = event.request_id,
+                bytes,
+                "a record is too large; dropped"
+            );
+        }
+        fits
+    });
     if !succeeded {
         tracing::info!(
             function = target.id.name.as_str(),
