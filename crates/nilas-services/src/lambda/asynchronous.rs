@@ -117,6 +117,13 @@ fn message(body: Bytes, note: Bytes, now_ms: u64) -> NewMessage {
     NewMessage { body, note, pushed_ms: now_ms, due_ms: now_ms, expires_ms, group: None }
 }
 
+/// The wait after `failures` in a row: it doubles from the first to the last.
+fn backoff_ms(failures: u32) -> u64 {
+    const FIRST_MS: u64 = 1_000;
+    const LAST_MS: u64 = 300_000;
+    FIRST_MS.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(LAST_MS)
+}
+
 /// An event kept its own; another one only if its note was damaged.
 fn request_id_of(text: &str) -> RequestId {
     RequestId::parse(text).unwrap_or_else(RequestId::random)

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use nilas_engine::FunctionConcurrency;
 use nilas_model::{AuthContext, Qualifier, Version};
-use nilas_wire::{ApiRequest, ApiResponse, percent};
+use nilas_wire::{ApiRequest, ApiResponse};
 
 use super::error::LambdaError;
 use super::functions::Function;
@@ -16,11 +16,7 @@ pub(crate) async fn function_delete(
     request: &ApiRequest,
     name: &str,
 ) -> Result<ApiResponse, LambdaError> {
-    let qualifier = percent::query_value(&request.query, "Qualifier");
-    let mut v = Violations::default();
-    target::check_reference(&mut v, name, qualifier.as_deref());
-    v.finish()?;
-    let target = target::resolve(auth, "DeleteFunction", name, qualifier.as_deref())?;
+    let target = target::asked(Violations::default(), auth, "DeleteFunction", request, name)?;
     match &target.qualifier {
         Some(Qualifier::Latest) => {
             return Err(LambdaError::invalid(

@@ -130,7 +130,7 @@ pub(super) async fn run(
     operation: EventInvokeOperation<'_>,
 ) -> Result<ApiResponse, LambdaError> {
     let operation_name = operation.name();
-    let resolve = |v: Violations, name: &str| resolve(v, auth, operation_name, request, name);
+    let resolve = |v: Violations, name: &str| target::asked(v, auth, operation_name, request, name);
     match operation {
         EventInvokeOperation::PutFunctionEventInvokeConfig { name } => {
             let input = Input::decode(request)?;
@@ -336,20 +336,6 @@ impl Lambda {
             dead_letter,
         }
     }
-}
-
-/// The function, version or alias that a request is about, once all of its members have been checked.
-fn resolve(
-    mut v: Violations,
-    auth: &AuthContext,
-    operation: &'static str,
-    request: &ApiRequest,
-    name: &str,
-) -> Result<Target, LambdaError> {
-    let qualifier = percent::query_value(&request.query, "Qualifier");
-    target::check_reference(&mut v, name, qualifier.as_deref());
-    v.finish()?;
-    target::resolve(auth, operation, name, qualifier.as_deref())
 }
 
 /// Where a function keeps the configuration of `target`.

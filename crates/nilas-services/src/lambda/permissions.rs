@@ -115,12 +115,9 @@ async fn add(
     name: &str,
 ) -> Result<ApiResponse, LambdaError> {
     let input: Input = body::decode(&request.body)?;
-    let qualifier = percent::query_value(&request.query, "Qualifier");
     let mut v = Violations::default();
     input.check_members(&mut v);
-    target::check_reference(&mut v, name, qualifier.as_deref());
-    v.finish()?;
-    let target = target::resolve(auth, "AddPermission", name, qualifier.as_deref())?;
+    let target = target::asked(v, auth, "AddPermission", request, name)?;
     if target.qualifier == Some(Qualifier::Latest) {
         return Err(LambdaError::invalid(
             "We currently do not support adding policies for $LATEST.",
@@ -160,14 +157,11 @@ async fn remove(
     name: &str,
     sid: &str,
 ) -> Result<ApiResponse, LambdaError> {
-    let qualifier = percent::query_value(&request.query, "Qualifier");
     let seen = percent::query_value(&request.query, "RevisionId");
     let mut v = Violations::default();
     v.length("statementId", Some(sid), 1, 100);
     v.pattern("statementId", Some(sid), &patterns::STATEMENT_TO_REMOVE);
-    target::check_reference(&mut v, name, qualifier.as_deref());
-    v.finish()?;
-    let target = target::resolve(auth, "RemovePermission", name, qualifier.as_deref())?;
+    let target = target::asked(v, auth, "RemovePermission", request, name)?;
 
     let writer = lambda.functions.write().await;
     let function = lambda.functions.get(&target.id).ok_or_else(|| {
@@ -197,11 +191,7 @@ fn get(
     request: &ApiRequest,
     name: &str,
 ) -> Result<ApiResponse, LambdaError> {
-    let qualifier = percent::query_value(&request.query, "Qualifier");
-    let mut v = Violations::default();
-    target::check_reference(&mut v, name, qualifier.as_deref());
-    v.finish()?;
-    let target = target::resolve(auth, "GetPolicy", name, qualifier.as_deref())?;
+    let target = target::asked(Violations::default(), auth, "GetPolicy", request, name)?;
     let absent = || LambdaError::ResourceNotFound(NO_RESOURCE.to_owned());
     let function = lambda.functions.get(&target.id).ok_or_else(absent)?;
     let policy = function.record.policies.get(&policy_key(&target)).ok_or_else(absent)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use http::{Method, StatusCode};
 use nilas_model::{AccountId, AuthContext, FunctionId, FunctionName, Region, Version};
 use nilas_wire::sigv4::{ClientKey, Signer};
-use nilas_wire::{ApiRequest, ApiResponse, percent};
+use nilas_wire::{ApiRequest, ApiResponse};
 use serde::Serialize;
 
 use super::concurrency::Concurrency;
@@ -45,7 +45,7 @@ pub(crate) fn function_get(
     request: &ApiRequest,
     name: &str,
 ) -> Result<ApiResponse, LambdaError> {
-    let target = decode(auth, "GetFunction", request, name)?;
+    let target = target::asked(Violations::default(), auth, "GetFunction", request, name)?;
     let function = lambda.functions.get(&target.id).ok_or_else(|| target.not_found())?;
     let (version, record) = find(&target, &function)?;
     let FunctionId { account, region, name } = &function.id;
@@ -66,26 +66,14 @@ pub(crate) fn function_get_configuration(
     request: &ApiRequest,
     name: &str,
 ) -> Result<ApiResponse, LambdaError> {
-    let target = decode(auth, "GetFunctionConfiguration", request, name)?;
+    let target =
+        target::asked(Violations::default(), auth, "GetFunctionConfiguration", request, name)?;
     let function = lambda.functions.get(&target.id).ok_or_else(|| target.not_found())?;
     let (version, record) = find(&target, &function)?;
     body::answer(
         StatusCode::OK,
         &FunctionConfiguration::new(&function.id, version, record, &target.arn()),
     )
-}
-
-fn decode(
-    auth: &AuthContext,
-    operation: &'static str,
-    request: &ApiRequest,
-    name: &str,
-) -> Result<Target, LambdaError> {
-    let qualifier = percent::query_value(&request.query, "Qualifier");
-    let mut v = Violations::default();
-    target::check_reference(&mut v, name, qualifier.as_deref());
-    v.finish()?;
-    target::resolve(auth, operation, name, qualifier.as_deref())
 }
 
 fn find<'a>(

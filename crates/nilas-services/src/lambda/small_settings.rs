@@ -165,13 +165,9 @@ fn find(
     auth: &AuthContext,
     request: &ApiRequest,
     operation: &SettingOperation<'_>,
-    mut v: Violations,
+    v: Violations,
 ) -> Result<(Target, Arc<Function>), LambdaError> {
-    let name = operation.function();
-    let qualifier = percent::query_value(&request.query, "Qualifier");
-    target::check_reference(&mut v, name, qualifier.as_deref());
-    v.finish()?;
-    let target = target::resolve(auth, operation.name(), name, qualifier.as_deref())?;
+    let target = target::asked(v, auth, operation.name(), request, operation.function())?;
     let function = lambda.functions.get(&target.id).ok_or_else(|| target.not_found())?;
     target.version(&function)?;
     Ok((target, function))

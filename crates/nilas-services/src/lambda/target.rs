@@ -1,6 +1,7 @@
 //! Which function, and which version of it, a request is about.
 
 use nilas_model::{AuthContext, FunctionArn, FunctionId, FunctionRef, Qualifier, Version};
+use nilas_wire::{ApiRequest, percent};
 
 use super::error::LambdaError;
 use super::functions::Function;
@@ -37,6 +38,21 @@ pub(crate) fn check_name(v: &mut Violations, name: Option<&str>) {
 pub(crate) fn check_alias_name(v: &mut Violations, name: Option<&str>) {
     v.length("name", name, 1, 128);
     v.pattern("name", name, &patterns::ALIAS);
+}
+
+/// The function, version or alias that `request` names by its path and its `Qualifier`, once all of its members have
+/// been checked.
+pub(crate) fn asked(
+    mut v: Violations,
+    auth: &AuthContext,
+    operation: &'static str,
+    request: &ApiRequest,
+    name: &str,
+) -> Result<Target, LambdaError> {
+    let qualifier = percent::query_value(&request.query, "Qualifier");
+    check_reference(&mut v, name, qualifier.as_deref());
+    v.finish()?;
+    resolve(auth, operation, name, qualifier.as_deref())
 }
 
 /// Region, account and agreement of the qualifiers, in AWS's order.

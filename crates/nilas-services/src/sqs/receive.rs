@@ -13,7 +13,7 @@ use super::attributes::Redrive;
 use super::error::SqsError;
 use super::handle::Handle;
 use super::message::{Stored, md5_hex, md5_of_attributes};
-use super::send::{check_ids, failure, new_message, sequence_number};
+use super::send::{BatchAnswer, check_ids, new_message, sequence_number};
 use super::{Queue, Sqs};
 use crate::wait;
 
@@ -179,14 +179,11 @@ impl Sqs {
     ) -> Result<Value, SqsError> {
         let queue = self.find(auth, batch.queue_url.as_deref())?;
         let ids = check_ids("DeleteMessageBatchRequestEntry", batch.ids())?;
-        let (mut successful, mut failed) = (Vec::new(), Vec::new());
+        let mut answer = BatchAnswer::default();
         for (id, entry) in ids.into_iter().zip(&batch.entries) {
-            match self.end(&queue, entry).await {
-                Ok(()) => successful.push(json!({ "Id": id })),
-                Err(error) => failed.push(failure(id, &error)),
-            }
+            answer.add(id, self.end(&queue, entry).await.map(|()| json!({})));
         }
-        Ok(json!({ "Successful": successful, "Failed": failed }))
+        Ok(answer.into_json())
     }
 
     /// Ends a message, unless somebody else has received it since. Of one that is gone already nothing is said.
@@ -226,14 +223,11 @@ impl Sqs {
     pub(super) fn change_batch(&self, auth: &AuthContext, batch: Batch) -> Result<Value, SqsError> {
         let queue = self.find(auth, batch.queue_url.as_deref())?;
         let ids = check_ids("ChangeMessageVisibilityBatchRequestEntry", batch.ids())?;
-        let (mut successful, mut failed) = (Vec::new(), Vec::new());
+        let mut answer = BatchAnswer::default();
         for (id, entry) in ids.into_iter().zip(&batch.entries) {
-            match self.hide(&queue, entry) {
-                Ok(()) => successful.push(json!({ "Id": id })),
-                Err(error) => failed.push(failure(id, &error)),
-            }
+            answer.add(id, self.hide(&queue, entry).map(|()| json!({})));
         }
-        Ok(json!({ "Successful": successful, "Failed": failed }))
+        Ok(answer.into_json())
     }
 
     fn hide(&self, queue: &Queue, entry: &Entry) -> Result<(), SqsError> {

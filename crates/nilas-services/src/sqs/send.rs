@@ -84,18 +84,12 @@ impl Sqs {
         if bytes > SQS_MESSAGE_BYTES_MAX {
             return Err(SqsError::BatchTooLong { sent: bytes, max: SQS_MESSAGE_BYTES_MAX });
         }
-        let (mut successful, mut failed) = (Vec::new(), Vec::new());
+        let mut answer = BatchAnswer::default();
         // One after the other: in a FIFO queue their order is the batch's, and of one commit they are anyway seldom.
         for (id, entry) in ids.into_iter().zip(batch.entries) {
-            match self.send_one(auth, &queue, entry).await {
-                Ok(mut sent) => {
-                    sent["Id"] = id.into();
-                    successful.push(sent);
-                }
-                Err(error) => failed.push(failure(id, &error)),
-            }
+            answer.add(id, self.send_one(auth, &queue, entry).await);
         }
-        Ok(json!({ "Successful": successful, "Failed": failed }))
+        Ok(answer.into_json())
     }
 
     async fn send_one(
@@ -350,8 +344,31 @@ pub(super) fn check_ids(kind: &'static str, ids: Vec<String>) -> Result<Vec<Stri
     Ok(ids)
 }
 
-/// An entry that failed, while others of its batch may not have.
-pub(super) fn failure(id: String, error: &SqsError) -> Value {
-    let is_ours = matches!(error, SqsError::Store(_));
-    json!({ "Id": id, "SenderFault": !is_ours, "Code": error.query_code(), "Message": error.to_string() })
+/// What became of a batch's entries, some of which may fail while others do not.
+#[derive(Debug, Default)]
+pub(super) struct BatchAnswer {
+    successful: Vec<Value>,
+    failed: Vec<Value>,
+}
+
+impl BatchAnswer {
+    /// `result` is an object.
+    pub(super) fn add(&mut self, id: String, result: Result<Value, SqsError>) {
+        match result {
+            Ok(mut done) => {
+                done["Id"] = id.into();
+                self.successful.push(done);
+            }
+            Err(error) => self.failed.push(json!({
+                "Id": id,
+                "SenderFault": !matches!(error, SqsError::Store(_)),
+                "Code": error.query_code(),
+                "Message": error.to_string(),
+            })),
+        }
+    }
+
+    pub(super) fn into_json(self) -> Value {
+        json!({ "Successful": self.successful, "Failed": self.failed })
+    }
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::event::Event;
-use super::{DELIVERIES, queue_of};
+use super::{DELIVERIES, backoff_ms, queue_of};
 use crate::calls::Refusal;
 use crate::lambda::target::Target;
 use crate::lambda::{Lambda, call, trace};
@@ -21,9 +21,6 @@ use crate::wait;
 /// Deliveries made at once.
 const AT_ONCE: usize = 32;
 const LEASE_MS: u64 = 300_000;
-/// Waits between attempts double from the first to the last.
-const RETRY_MS: u64 = 1_000;
-const RETRY_MS_MAX: u64 = 300_000;
 /// What is not there after this time is given up.
 const AGE_MS_MAX: u64 = 21_600_000;
 const IDLE_MS: u64 = 60_000;
@@ -35,15 +32,18 @@ pub(super) struct Delivery {
     function_arn: String,
     request_id: String,
     target_arn: String,
-    reason: Reason,
+    /// None of a destination's record.
+    dead_letter: Option<DeadLetter>,
     #[serde(default)]
     attempts: u32,
 }
 
+/// What a dead letter tells beside the event.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Reason {
-    Destination { succeeded: bool },
-    DeadLetter { code: u16, message: String },
+pub(super) struct DeadLetter {
+    pub(super) code: u16,
+    /// The function's own words.
+    pub(super) message: String,
 }
 
 /// The words of a function's error that a dead letter tells, bytes.
@@ -60,22 +60,23 @@ enum Failed {
 }
 
 impl Delivery {
-    pub(super) fn new(target: &Target, event: &Event, target_arn: &str, reason: Reason) -> Self {
+    pub(super) fn new(
+        target: &Target,
+        event: &Event,
+        target_arn: &str,
+        dead_letter: Option<DeadLetter>,
+    ) -> Self {
         Self {
             function_arn: target.id.arn(None).to_string(),
             request_id: event.request_id.clone(),
             target_arn: target_arn.to_owned(),
-            reason,
+            dead_letter,
             attempts: 0,
         }
     }
 
     pub(super) fn note(&self) -> Bytes {
         serde_json::to_vec(self).unwrap_or_default().into()
-    }
-
-    fn retry_ms(&self) -> u64 {
-        RETRY_MS.saturating_mul(1 << self.attempts.saturating_sub(1).min(20)).min(RETRY_MS_MAX)
     }
 }
 
@@ -138,7 +139,7 @@ async fn deliver(lambda: &Arc<Lambda>, leased: Leased) {
                 error = %failed,
                 "the outcome of an event was not delivered"
             );
-            let due_ms = now_ms + delivery.retry_ms();
+            let due_ms = now_ms + backoff_ms(delivery.attempts);
             let note = delivery.note();
             vec![if is_over {
                 ack
@@ -251,7 +252,7 @@ async fn send(
         "QueueUrl": format!("http://localhost/{}/{name}", source.account.as_str()),
         "MessageBody": text,
     });
-    if let Reason::DeadLetter { code, message: words } = &delivery.reason {
+    if let Some(DeadLetter { code, message: words }) = &delivery.dead_letter {
         let words = &words[..words.floor_char_boundary(ERROR_MESSAGE_BYTES_MAX)];
         let string = |value: &str| json!({ "DataType": "String", "StringValue": value });
         let mut attributes = json!({

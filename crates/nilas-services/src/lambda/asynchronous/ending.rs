@@ -9,7 +9,7 @@ use nilas_store::{Leased, Settle};
 use nilas_wire::time;
 use serde_json::value::RawValue;
 
-use super::deliveries::{Delivery, Reason};
+use super::deliveries::{DeadLetter, Delivery};
 use super::event::Event;
 use super::{DELIVERIES, message, queue_of};
 use crate::lambda::Lambda;
@@ -59,13 +59,12 @@ pub(super) async fn end(
     let mut deliveries = Vec::new();
     if let Some(arn) = destination {
         let record = record(target, leased, event, &ending, now_ms);
-        deliveries
-            .push((Delivery::new(target, event, arn, Reason::Destination { succeeded }), record));
+        deliveries.push((Delivery::new(target, event, arn, None), record));
     }
     if let Some(arn) = rules.dead_letter.as_ref().filter(|_| !succeeded) {
-        let message = error_message(&ending);
-        let reason = Reason::DeadLetter { code: 200, message };
-        deliveries.push((Delivery::new(target, event, arn, reason), leased.body.clone()));
+        let dead_letter = DeadLetter { code: 200, message: error_message(&ending) };
+        let delivery = Delivery::new(target, event, arn, Some(dead_letter));
+        deliveries.push((delivery, leased.body.clone()));
     }
     // The event ends all the same: what cannot be kept must not make it run again.
     deliveries.retain(|(_, body)| {

@@ -24,9 +24,6 @@ pub(in crate::lambda) struct Event {
 
 /// Waits after the first and the second error of a function.
 const RETRY_MS: [u64; 2] = [60_000, 120_000];
-/// Waits after setbacks double from the first to the last.
-const SETBACK_MS: u64 = 1_000;
-const SETBACK_MS_MAX: u64 = 300_000;
 
 impl Event {
     pub(in crate::lambda) fn new(
@@ -67,7 +64,7 @@ impl Event {
 
     /// The wait until the next attempt, after it was throttled or the platform has failed.
     pub(super) fn setback_ms(&self) -> u64 {
-        SETBACK_MS.saturating_mul(1 << self.setbacks.saturating_sub(1).min(20)).min(SETBACK_MS_MAX)
+        super::backoff_ms(self.setbacks)
     }
 }
 
