@@ -220,8 +220,8 @@ def test_invoke_errors(lam):
 
 def test_what_is_not_implemented_says_so(lam):
     with pytest.raises(botocore.exceptions.ClientError) as refused:
-        lam.list_event_source_mappings()
-    assert "ListEventSourceMappings" in refused.value.response["Error"]["Message"]
+        lam.list_code_signing_configs()
+    assert "ListCodeSigningConfigs" in refused.value.response["Error"]["Message"]
 
 
 def test_code_update_gives_a_fresh_environment(lam, main_server):

@@ -217,6 +217,13 @@ pub const SQS_BATCH_ENTRIES_MAX: usize = 10;
 pub const SQS_RECEIVE_MAX: usize = 10;
 /// Messages of a queue that were received and not deleted yet.
 pub const SQS_IN_FLIGHT_MAX: usize = 120_000;
+/// Event source mappings of an account in a region. AWS names no figure; each has a task of its own.
+pub const MAPPINGS_MAX: usize = 1_000;
+/// Filters of an event source mapping, and characters of each.
+pub const MAPPING_FILTERS_MAX: usize = 5;
+pub const MAPPING_FILTER_CHARS_MAX: usize = 4_096;
+/// Events that event source mappings collect or run, of all together, KiB.
+pub const MAPPING_EVENTS_KIB_MAX: usize = 262_144;
 /// Messages in all queues together, and of each the body, the note and the name of its group, bytes.
 pub const QUEUE_MESSAGES_MAX: u64 = 4_000_000;
 pub const QUEUE_BODY_BYTES_MAX: usize = 4_194_304;

@@ -78,7 +78,7 @@ pub(crate) struct Inner {
     kms: Kms,
     ecr: Ecr,
     admin: Admin,
-    sqs: Sqs,
+    sqs: Arc<Sqs>,
     clock: Arc<dyn Clock>,
     roles_administer: bool,
 }
@@ -102,15 +102,16 @@ impl Services {
         };
         let blob_use = BlobUse::new(store.blobs());
         let s3 = S3Door::open(&store, Arc::clone(&clock), blob_use.clone());
+        let sqs = Arc::new(Sqs::load(&store, Arc::clone(&clock)).await?);
         let neighbours = Neighbours {
             blob_use: blob_use.clone(),
             s3: Arc::clone(s3.s3()),
+            sqs: Arc::clone(&sqs),
             calls: calls.clone(),
         };
         let lambda =
             Lambda::open(lambda, &store, engine, runtimes, Arc::clone(&clock), neighbours).await?;
         sweep_blobs(&blob_use, &lambda, &s3).await;
-        let logs = store.logs();
         let apis = load_apis(&store, &clock).await;
         let (rest_apis, http_apis) =
             apis.map_err(|source| ServicesStartError::ApiGateway { source })?;
@@ -129,7 +130,6 @@ impl Services {
         let kms = Kms::new(store.records(), seal, Arc::clone(&clock));
         let ecr = Ecr::new(store.records(), Arc::clone(&clock));
         let admin = Admin::new(Arc::clone(&lambda), Arc::clone(&clock), config.virtual_clock);
-        let sqs = Sqs::load(&store, Arc::clone(&clock)).await?;
         let sts = Sts::new(calls.clone(), credentials);
         let inner = Arc::new(Inner {
             lambda,
@@ -138,7 +138,7 @@ impl Services {
             rest_apis,
             http_apis,
             connections: Connections::default(),
-            logs,
+            logs: store.logs(),
             iam: Iam::new(store.records(), Arc::clone(&clock)),
             sts,
             ssm,

@@ -96,6 +96,9 @@ pub(crate) enum LambdaError {
     InvalidRuntime(String),
     #[error("Lambda could not unzip the deployment package.")]
     InvalidZipFile,
+    /// Of an event source mapping that is on its way from one state to another.
+    #[error("Cannot {0} the event source mapping because it is in use.")]
+    InUse(&'static str),
     #[error("{0}")]
     NotImplemented(String),
     #[error("unknown operation")]
@@ -163,6 +166,7 @@ impl LambdaError {
             Self::NoCodeSigningConfig(_) => {
                 Fault::user("CodeSigningConfigNotFoundException", 404, text)
             }
+            Self::InUse(_) => Fault::user("ResourceInUseException", 400, text),
             Self::Throttled(reason) => Fault::user("TooManyRequestsException", 429, text)
                 .with_extra("Reason", throttle_reason(*reason))
                 .with_retry_after(1),

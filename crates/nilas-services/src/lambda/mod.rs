@@ -34,6 +34,7 @@ mod layer_use;
 mod layers;
 mod lifecycle;
 mod list;
+mod mappings;
 mod package;
 mod package_dirs;
 mod patterns;
@@ -76,6 +77,7 @@ use functions::Functions;
 use garbage::Snapshots;
 use layer_store::Layers;
 use list::{function_list, version_list};
+use mappings::Mappings;
 use package_dirs::PackageDirs;
 pub(crate) use policy::{Caller, CallerPrincipal};
 use provisioned::{provisioned_delete, provisioned_get, provisioned_list, provisioned_put};
@@ -89,6 +91,7 @@ pub(crate) use urls::FunctionUrl;
 use crate::blob_use::{BlobUse, Hold};
 use crate::calls::Calls;
 use crate::s3::S3;
+use crate::sqs::Sqs;
 
 /// Everything the operations work on.
 #[derive(Debug)]
@@ -105,6 +108,7 @@ pub(crate) struct Lambda {
     engine: Engine,
     runtimes: RuntimeCatalog,
     asynchronous: Asynchronous,
+    mappings: Mappings,
     clock: Arc<dyn Clock>,
 }
 
@@ -122,6 +126,7 @@ pub(crate) struct LambdaConfig {
 pub(crate) struct Neighbours {
     pub blob_use: BlobUse,
     pub s3: Arc<S3>,
+    pub sqs: Arc<Sqs>,
     pub calls: Calls,
 }
 
@@ -158,7 +163,7 @@ impl Lambda {
         clock: Arc<dyn Clock>,
         neighbours: Neighbours,
     ) -> Result<Arc<Self>, LambdaStartError> {
-        let Neighbours { blob_use, s3, calls } = neighbours;
+        let Neighbours { blob_use, s3, sqs, calls } = neighbours;
         let failed =
             |step| move |source: LambdaError| LambdaStartError { step, source: Box::new(source) };
         let functions = Functions::load(store.records(), blob_use.clone());
@@ -169,6 +174,8 @@ impl Lambda {
         let packages = packages
             .map_err(|err| failed("open the directory of packages")(LambdaError::Package(err)))?;
         let (asynchronous, starts) = Asynchronous::new(store.queues(), calls);
+        let mappings = Mappings::load(store.records(), sqs).await;
+        let (mappings, kept) = mappings.map_err(failed("load its event source mappings"))?;
         let lambda = Arc::new(Self {
             config,
             functions,
@@ -181,6 +188,7 @@ impl Lambda {
             engine,
             runtimes,
             asynchronous,
+            mappings,
             clock,
         });
         lambda.remove_leftovers();
@@ -190,6 +198,7 @@ impl Lambda {
             drop(lifecycle::settle_in_background(&lambda, function.id.clone(), versions));
         }
         asynchronous::start(&lambda, starts);
+        mappings::start(&lambda, kept);
         Ok(lambda)
     }
 
@@ -289,10 +298,9 @@ impl Lambda {
             Operation::EventInvoke(operation) => {
                 event_invoke_config::run(self, auth, request, operation).await
             }
+            Operation::Mapping(operation) => mappings::run(self, auth, request, operation).await,
             Operation::Url(operation) => urls::run(self, auth, request, operation).await,
-            Operation::Setting(operation) => {
-                small_settings::run(self, auth, request, operation).await
-            }
+            Operation::Setting(setting) => small_settings::run(self, auth, request, setting).await,
             Operation::Layer(operation) => layers::run(self, auth, request, operation).await,
             Operation::NotImplemented(operation) => Err(LambdaError::gap(operation)),
         }

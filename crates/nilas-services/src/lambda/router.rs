@@ -7,6 +7,7 @@ use nilas_wire::{ApiRequest, percent};
 
 use super::event_invoke_config::EventInvokeOperation;
 use super::layers::LayerOperation;
+use super::mappings::MappingOperation;
 use super::permissions::PermissionOperation;
 use super::small_settings::SettingOperation;
 use super::urls::UrlOperation;
@@ -101,6 +102,7 @@ pub(crate) enum Operation<'a> {
     Setting(SettingOperation<'a>),
     Url(UrlOperation<'a>),
     EventInvoke(EventInvokeOperation<'a>),
+    Mapping(MappingOperation<'a>),
     /// AWS has it, this server does not yet.
     NotImplemented(&'static str),
 }
@@ -145,6 +147,7 @@ impl<'a> Operation<'a> {
             Self::Setting(operation) => operation.name(),
             Self::Url(operation) => operation.name(),
             Self::EventInvoke(operation) => operation.name(),
+            Self::Mapping(operation) => operation.name(),
             Self::NotImplemented(name) => name,
         }
     }
@@ -156,6 +159,7 @@ impl<'a> Operation<'a> {
             | Self::ListFunctions
             | Self::GetAccountSettings
             | Self::Layer(_)
+            | Self::Mapping(_)
             | Self::NotImplemented(_) => None,
             Self::GetFunction { name }
             | Self::DeleteFunction { name }
@@ -238,6 +242,7 @@ pub(crate) fn route<'a>(method: &Method, path: &'a str, query: &str) -> Option<O
                 .or_else(|| PermissionOperation::of(method, segments).map(Operation::Permission))
                 .or_else(|| UrlOperation::of(method, segments).map(Operation::Url))
                 .or_else(|| EventInvokeOperation::of(method, segments).map(Operation::EventInvoke))
+                .or_else(|| MappingOperation::of(method, segments).map(Operation::Mapping))
                 .or_else(|| SettingOperation::of(method, segments).map(Operation::Setting))
                 .or_else(|| gap_at(method, segments, query));
         }
@@ -333,7 +338,12 @@ mod tests {
         check(
             Method::POST,
             "/2015-03-31/event-source-mappings/",
-            Some(Operation::NotImplemented("CreateEventSourceMapping")),
+            Some(Operation::Mapping(MappingOperation::CreateEventSourceMapping)),
+        );
+        check(
+            Method::GET,
+            "/2025-11-30/capacity-providers",
+            Some(Operation::NotImplemented("ListCapacityProviders")),
         );
         check(Method::GET, "/2015-03-31/functions/f/nothing", None);
         check(Method::PATCH, "/2015-03-31/functions/f", None);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::LambdaError;
 use super::functions::Function;
+use super::mappings::{Mapping, mapping_of, tags_change, tags_of};
 use super::validation::{TAG_KEY, Violations};
 use super::{Lambda, body, patterns, target};
 
@@ -21,8 +22,14 @@ struct TagInput {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct ListOutput<'a> {
-    tags: &'a BTreeMap<String, String>,
+struct ListOutput {
+    tags: BTreeMap<String, String>,
+}
+
+/// What has tags.
+enum Tagged {
+    Function(FunctionId),
+    Mapping(Mapping),
 }
 
 pub(crate) async fn tag(
@@ -36,12 +43,12 @@ pub(crate) async fn tag(
     v.required("tags", input.tags.as_ref());
     v.tags("tags", input.tags.iter().flatten().map(|(key, value)| (key.as_str(), value.as_str())));
     v.finish()?;
-    let id = resolve(lambda, auth, "TagResource", arn)?;
+    let tagged = resolve(lambda, auth, "TagResource", arn)?;
     let tags = input.tags.unwrap_or_default();
     if tags.is_empty() {
         return Err(LambdaError::invalid("An error occurred and the request cannot be processed."));
     }
-    change(lambda, &id, |kept| {
+    change(lambda, &tagged, |kept| {
         kept.extend(tags);
         if kept.len() > limits::TAGS_MAX {
             return Err(LambdaError::invalid("Number of tags exceeds resource tag limit."));
@@ -65,8 +72,8 @@ pub(crate) async fn untag(
     v.required("tagKeys", keys.first());
     v.items("tagKeys", Some(&keys), &TAG_KEY);
     v.finish()?;
-    let id = resolve(lambda, auth, "UntagResource", arn)?;
-    change(lambda, &id, |kept| {
+    let tagged = resolve(lambda, auth, "UntagResource", arn)?;
+    change(lambda, &tagged, |kept| {
         for key in keys.iter().flatten() {
             kept.remove(key);
         }
@@ -81,9 +88,11 @@ pub(crate) fn list(
     arn: &str,
 ) -> Result<ApiResponse, LambdaError> {
     check_resource(arn).finish()?;
-    let id = resolve(lambda, auth, "ListTags", arn)?;
-    let function = get(lambda, &id)?;
-    body::answer(StatusCode::OK, &ListOutput { tags: &function.record.tags })
+    let tags = match resolve(lambda, auth, "ListTags", arn)? {
+        Tagged::Function(id) => get(lambda, &id)?.record.tags.clone(),
+        Tagged::Mapping(mapping) => tags_of(lambda, &mapping)?,
+    };
+    body::answer(StatusCode::OK, &ListOutput { tags })
 }
 
 fn check_resource(arn: &str) -> Violations {
@@ -92,13 +101,16 @@ fn check_resource(arn: &str) -> Violations {
     v
 }
 
-/// The function that `arn`, well-formed, names; nothing else that can be tagged exists yet.
+/// What `arn`, well-formed, names.
 fn resolve(
     lambda: &Lambda,
     auth: &AuthContext,
     operation: &'static str,
     arn: &str,
-) -> Result<FunctionId, LambdaError> {
+) -> Result<Tagged, LambdaError> {
+    if let Some(mapping) = mapping_of(lambda, auth, arn) {
+        return Ok(Tagged::Mapping(mapping));
+    }
     let kind = arn.split(':').nth(5).unwrap_or_default();
     let missing = match kind {
         "function" => None,
@@ -117,7 +129,7 @@ fn resolve(
         ));
     }
     get(lambda, &target.id)?;
-    Ok(target.id)
+    Ok(Tagged::Function(target.id))
 }
 
 fn get(lambda: &Lambda, id: &FunctionId) -> Result<Arc<Function>, LambdaError> {
@@ -126,12 +138,17 @@ fn get(lambda: &Lambda, id: &FunctionId) -> Result<Arc<Function>, LambdaError> {
 
 async fn change(
     lambda: &Lambda,
-    id: &FunctionId,
+    tagged: &Tagged,
     edit: impl FnOnce(&mut BTreeMap<String, String>) -> Result<(), LambdaError>,
 ) -> Result<ApiResponse, LambdaError> {
-    let writer = lambda.functions.write().await;
-    let mut next = Function::clone(&*get(lambda, id)?);
-    edit(&mut next.record.tags)?;
-    writer.save(next).await?;
+    match tagged {
+        Tagged::Mapping(mapping) => tags_change(lambda, mapping, edit).await?,
+        Tagged::Function(id) => {
+            let writer = lambda.functions.write().await;
+            let mut next = Function::clone(&*get(lambda, id)?);
+            edit(&mut next.record.tags)?;
+            writer.save(next).await?;
+        }
+    }
     Ok(ApiResponse::empty(StatusCode::NO_CONTENT))
 }

@@ -33,13 +33,13 @@ pub(super) struct Stored {
 /// One attribute, as it comes and goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct MessageAttribute {
-    pub(super) data_type: String,
+pub(crate) struct MessageAttribute {
+    pub(crate) data_type: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) string_value: Option<String>,
+    pub(crate) string_value: Option<String>,
     /// Base64
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) binary_value: Option<String>,
+    pub(crate) binary_value: Option<String>,
 }
 
 pub(super) fn md5_hex(bytes: &[u8]) -> String {

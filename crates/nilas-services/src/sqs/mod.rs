@@ -6,6 +6,7 @@ mod attributes;
 mod error;
 mod handle;
 mod message;
+mod poll;
 mod queues;
 mod receive;
 mod send;
@@ -19,11 +20,14 @@ use nilas_store::{Queues, Store};
 use nilas_wire::{ApiRequest, ApiResponse, Service};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::json_api::{self, decode};
 use crate::services::ServicesStartError;
 use crate::shelf::Shelf;
 use error::SqsError;
+pub(crate) use message::MessageAttribute;
+pub(crate) use poll::{Polled, PolledQueue, Receipt};
 
 /// The queues of all accounts and regions.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub(crate) struct Sqs {
     clock: Arc<dyn Clock>,
     /// As on the shelf, by key.
     queues: RwLock<BTreeMap<String, Arc<Queue>>>,
+    /// Counts their changes.
+    changes: watch::Sender<u64>,
     /// What FIFO queues have taken in the last minutes, by the queue's key.
     taken: Mutex<HashMap<String, Arc<tokio::sync::Mutex<send::Taken>>>>,
 }
@@ -84,7 +90,14 @@ impl Sqs {
         let known = known.map_err(|_| ServicesStartError::Sqs)?;
         let queues = known.into_iter().map(|(key, queue)| (key, Arc::new(queue))).collect();
         let store = store.queues();
-        Ok(Self { shelf, store, clock, queues: RwLock::new(queues), taken: Mutex::default() })
+        Ok(Self {
+            shelf,
+            store,
+            clock,
+            queues: RwLock::new(queues),
+            changes: watch::Sender::new(0),
+            taken: Mutex::default(),
+        })
     }
 
     /// Answers one request, errors included.

@@ -85,6 +85,7 @@ impl Sqs {
         let key = queue.key();
         self.shelf.delete(&key).await?;
         self.queues.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        self.changes.send_modify(|count| *count += 1);
         self.forget_messages(&queue).await?;
         Ok(json!({}))
     }
@@ -238,6 +239,7 @@ impl Sqs {
         let key = queue.key();
         self.shelf.put(&key, &queue).await?;
         self.queues.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::new(queue));
+        self.changes.send_modify(|count| *count += 1);
         Ok(())
     }
 }

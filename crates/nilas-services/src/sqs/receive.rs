@@ -96,7 +96,7 @@ impl Sqs {
     }
 
     /// Takes what is due, moving what was received too often to the dead-letter queue.
-    async fn take_due(
+    pub(super) async fn take_due(
         &self,
         queue: &Arc<Queue>,
         max: usize,
@@ -186,28 +186,40 @@ impl Sqs {
         Ok(answer.into_json())
     }
 
-    /// Ends a message, unless somebody else has received it since. Of one that is gone already nothing is said.
     async fn end(&self, queue: &Queue, entry: &Entry) -> Result<(), SqsError> {
         let handle = entry.handle()?;
+        if self.end_message(queue, handle).await? {
+            return Ok(());
+        }
+        let handle = entry.receipt_handle.clone().unwrap_or_default();
+        Err(SqsError::InvalidParameter(format!(
+            "Value {handle} for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired."
+        )))
+    }
+
+    /// Ends a message, unless somebody else has received it since. Of one that is gone already nothing is said. Answers
+    /// false where a FIFO queue's message is visible again: then its receipt has expired.
+    pub(super) async fn end_message(
+        &self,
+        queue: &Queue,
+        handle: Handle,
+    ) -> Result<bool, SqsError> {
         let name = queue.store_name();
         let ack = |lease| Settle::Ack { queue: name.clone(), id: handle.id, lease };
         if self.store.settle(vec![ack(Some(handle.lease))]).await?.is_some() {
-            return Ok(());
+            return Ok(true);
         }
         let before = handle.id.0.checked_sub(1).map(nilas_store::MessageId);
         let waiting = self.store.list(&name, before, 1).into_iter().next();
         let waiting = waiting.filter(|one| one.id == handle.id);
         let is_last = waiting.is_some_and(|one| !one.leased && one.receives == handle.receives);
         if is_last && queue.is_fifo() {
-            let handle = entry.receipt_handle.clone().unwrap_or_default();
-            return Err(SqsError::InvalidParameter(format!(
-                "Value {handle} for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired."
-            )));
+            return Ok(false);
         }
         if is_last {
             self.store.settle(vec![ack(None)]).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     pub(super) fn change_visibility(
@@ -306,26 +318,8 @@ impl Input {
         leased: &Leased,
         stored: &Stored,
     ) -> BTreeMap<&'static str, String> {
-        let mut known = BTreeMap::from([
-            ("ApproximateFirstReceiveTimestamp", leased.first_leased_ms.to_string()),
-            ("ApproximateReceiveCount", leased.receives.to_string()),
-            ("SenderId", stored.sender.clone()),
-            ("SentTimestamp", stored.sent_ms.to_string()),
-        ]);
-        let optional = [
-            ("AWSTraceHeader", &stored.trace_header),
-            ("DeadLetterQueueSourceArn", &stored.source_arn),
-            ("MessageDeduplicationId", &stored.deduplication_id),
-            ("MessageGroupId", &stored.group),
-        ];
-        for (name, value) in optional {
-            if let Some(value) = value {
-                known.insert(name, value.clone());
-            }
-        }
-        if queue.is_fifo() {
-            known.insert("SequenceNumber", sequence_number(leased.id));
-        }
+        let mut known: BTreeMap<&'static str, String> =
+            system_attributes(queue, leased, stored).into_iter().collect();
         let wants = |name: &str| {
             let mut names = self.attribute_names.iter().chain(&self.message_system_attribute_names);
             names.any(|wanted| wanted == "All" || wanted == name)
@@ -333,6 +327,27 @@ impl Input {
         known.retain(|name, _| wants(name));
         known
     }
+}
+
+/// All of a received message's system attributes, in the order that AWS's events have them in.
+pub(super) fn system_attributes(
+    queue: &Queue,
+    leased: &Leased,
+    stored: &Stored,
+) -> Vec<(&'static str, String)> {
+    let sequence_number = queue.is_fifo().then(|| sequence_number(leased.id));
+    let known = [
+        ("ApproximateReceiveCount", Some(leased.receives.to_string())),
+        ("AWSTraceHeader", stored.trace_header.clone()),
+        ("SentTimestamp", Some(stored.sent_ms.to_string())),
+        ("SequenceNumber", sequence_number),
+        ("MessageGroupId", stored.group.clone()),
+        ("SenderId", Some(stored.sender.clone())),
+        ("MessageDeduplicationId", stored.deduplication_id.clone()),
+        ("ApproximateFirstReceiveTimestamp", Some(leased.first_leased_ms.to_string())),
+        ("DeadLetterQueueSourceArn", stored.source_arn.clone()),
+    ];
+    known.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 /// A number within its limits, or the default.

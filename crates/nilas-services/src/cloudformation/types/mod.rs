@@ -56,6 +56,7 @@ const TYPES: &[&ResourceType] = &[
     &kms::key::TYPE,
     &lambda::alias::TYPE,
     &lambda::event_invoke_config::TYPE,
+    &lambda::event_source_mapping::TYPE,
     &lambda::function::TYPE,
     &lambda::layer_version::TYPE,
     &lambda::layer_version_permission::TYPE,

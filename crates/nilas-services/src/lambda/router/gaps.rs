@@ -30,29 +30,25 @@ const fn gap(method: &'static str, path: &'static str, operation: &'static str) 
 }
 
 /// Paths with a query first: they are special cases of others.
-pub(super) const GAPS: [Gap; 35] = [
+pub(super) const GAPS: [Gap; 30] = [
     gap("POST", "/2025-12-01/durable-executions/{}/checkpoint", "CheckpointDurableExecution"),
     gap("POST", "/2025-11-30/capacity-providers", "CreateCapacityProvider"),
     gap("POST", "/2020-04-22/code-signing-configs", "CreateCodeSigningConfig"),
-    gap("POST", "/2015-03-31/event-source-mappings", "CreateEventSourceMapping"),
     gap("DELETE", "/2025-11-30/capacity-providers/{}", "DeleteCapacityProvider"),
     gap("DELETE", "/2020-04-22/code-signing-configs/{}", "DeleteCodeSigningConfig"),
     gap("DELETE", "/2025-12-01/durable-executions/{}", "DeleteDurableExecution"),
-    gap("DELETE", "/2015-03-31/event-source-mappings/{}", "DeleteEventSourceMapping"),
     gap("DELETE", "/2026-07-09/resource-policy/{}", "DeleteResourcePolicy"),
     gap("GET", "/2025-11-30/capacity-providers/{}", "GetCapacityProvider"),
     gap("GET", "/2020-04-22/code-signing-configs/{}", "GetCodeSigningConfig"),
     gap("GET", "/2025-12-01/durable-executions/{}", "GetDurableExecution"),
     gap("GET", "/2025-12-01/durable-executions/{}/history", "GetDurableExecutionHistory"),
     gap("GET", "/2025-12-01/durable-executions/{}/state", "GetDurableExecutionState"),
-    gap("GET", "/2015-03-31/event-source-mappings/{}", "GetEventSourceMapping"),
     gap("GET", "/2025-11-30/functions/{}/function-scaling-config", "GetFunctionScalingConfig"),
     gap("GET", "/2026-07-09/resource-policy/{}", "GetResourcePolicy"),
     gap("POST", "/2014-11-13/functions/{}/invoke-async", "InvokeAsync"),
     gap("GET", "/2025-11-30/capacity-providers", "ListCapacityProviders"),
     gap("GET", "/2020-04-22/code-signing-configs", "ListCodeSigningConfigs"),
     gap("GET", "/2025-12-01/functions/{}/durable-executions", "ListDurableExecutionsByFunction"),
-    gap("GET", "/2015-03-31/event-source-mappings", "ListEventSourceMappings"),
     gap(
         "GET",
         "/2025-11-30/capacity-providers/{}/function-versions",
@@ -81,5 +77,4 @@ pub(super) const GAPS: [Gap; 35] = [
     gap("POST", "/2025-12-01/durable-executions/{}/stop", "StopDurableExecution"),
     gap("PUT", "/2025-11-30/capacity-providers/{}", "UpdateCapacityProvider"),
     gap("PUT", "/2020-04-22/code-signing-configs/{}", "UpdateCodeSigningConfig"),
-    gap("PUT", "/2015-03-31/event-source-mappings/{}", "UpdateEventSourceMapping"),
 ];
