@@ -1,5 +1,6 @@
 """Asynchronous invocation: kept, tried again, given up, told to destinations."""
 
+import base64
 import json
 import time
 import uuid
@@ -89,6 +90,37 @@ def test_success_and_failure_are_told_to_functions_and_buckets(main_server):
     }
     assert record["responseContext"] == {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"}
     assert record["responsePayload"]["errorMessage"] == "no good"
+
+
+def test_a_client_context_is_for_synchronous_invocations_only(main_server):
+    code = "def handler(event, context):\n    print('ran [\"%s\", \"\"]' % context.client_context)"
+    name = main_server.deploy(code, runtime="python3.11")
+    context = base64.b64encode(json.dumps({"custom": {"a": "b"}}).encode()).decode()
+    invoke_event(main_server, name, {}, ClientContext=context)
+    assert wait_for(lambda: runs(main_server, name)) == [("None", "")]
+
+
+def test_the_configuration_of_an_alias_or_version_goes_with_it(main_server):
+    lambda_, name = main_server.lambda_, deploy(main_server)
+    for _ in range(2):
+        version = lambda_.publish_version(FunctionName=name)["Version"]
+        lambda_.create_alias(FunctionName=name, Name="live", FunctionVersion=version)
+        for qualifier in ("live", version):
+            lambda_.put_function_event_invoke_config(FunctionName=name, Qualifier=qualifier, MaximumRetryAttempts=1)
+        lambda_.delete_alias(FunctionName=name, Name="live")
+        lambda_.delete_function(FunctionName=name, Qualifier=version)
+        assert lambda_.list_function_event_invoke_configs(FunctionName=name)["FunctionEventInvokeConfigs"] == []
+
+
+def test_a_record_that_a_destination_refuses_is_given_up(main_server):
+    name = deploy(main_server)
+    queue = f"arn:aws:sqs:us-east-1:000000000000:gone-{uuid.uuid4().hex[:8]}"
+    main_server.lambda_.put_function_event_invoke_config(
+        FunctionName=name, DestinationConfig={"OnSuccess": {"Destination": queue}}
+    )
+    request_id = invoke_event(main_server, name, {"id": 1})
+    said = wait_for(lambda: [line for line in main_server.log_text().splitlines() if request_id in line and queue in line])
+    assert [json.loads(line)["given_up"] for line in said] == [True]
 
 
 def test_event_invoke_configs(main_server):

@@ -201,6 +201,7 @@ pub(crate) async fn alias_delete(
         next.record.aliases.remove(alias);
         next.record.provisioned.remove(alias);
         next.record.policies.remove(alias);
+        next.record.event_invokes.remove(alias);
         let function = writer.save(next).await?;
         concurrency::apply(lambda, &function);
     }

@@ -45,6 +45,7 @@ pub(crate) async fn function_delete(
             next.slots.remove(&Version::Published(number));
             next.record.provisioned.remove(&number.to_string());
             next.record.policies.remove(&number.to_string());
+            next.record.event_invokes.remove(&number.to_string());
             let function = writer.save(next).await?;
             concurrency::apply(lambda, &function);
             vec![Version::Published(number)]

@@ -75,11 +75,11 @@ async fn accept(
     request: &ApiRequest,
     input: Input,
 ) -> Result<ApiResponse, LambdaError> {
-    let Input { target, payload, client_context, .. } = input;
+    let Input { target, payload, .. } = input;
     let function = lambda.functions.get(&target.id).ok_or_else(|| missed(&target))?;
     target.version(&function)?;
     let trace_id = trace_of(lambda, request);
-    let event = Event::new(request.request_id, target.qualifier.as_ref(), client_context, trace_id);
+    let event = Event::new(request.request_id, target.qualifier.as_ref(), trace_id);
     let now_ms = lambda.clock.epoch_ms();
     lambda.asynchronous.accept(&target, &event, payload, now_ms).await?;
     Ok(ApiResponse::empty(StatusCode::ACCEPTED))

@@ -59,6 +59,19 @@ enum Failed {
     Refused(#[from] Refusal),
 }
 
+impl Failed {
+    /// Whether the same would be answered again: no such queue, a record that is too large for it.
+    fn is_for_good(&self) -> bool {
+        match self {
+            Self::ForGood(_) => true,
+            Self::Refused(refusal) => {
+                let is_throttle = refusal.status == 429 || refusal.code.contains("Throttl");
+                (400..500).contains(&refusal.status) && !is_throttle
+            }
+        }
+    }
+}
+
 impl Delivery {
     pub(super) fn new(
         target: &Target,
@@ -128,8 +141,8 @@ async fn deliver(lambda: &Arc<Lambda>, leased: Leased) {
         Ok(pushes) => pushes.into_iter().chain([ack]).collect(),
         Err(failed) => {
             delivery.attempts += 1;
-            let is_over = matches!(failed, Failed::ForGood(_))
-                || now_ms.saturating_sub(leased.pushed_ms) > AGE_MS_MAX;
+            let is_over =
+                failed.is_for_good() || now_ms.saturating_sub(leased.pushed_ms) > AGE_MS_MAX;
             tracing::warn!(
                 function = delivery.function_arn,
                 request = delivery.request_id,
@@ -198,7 +211,7 @@ async fn attempt(
             }
             let id = RequestId::random();
             let trace_id = trace::header(None, id, now_ms);
-            let event = Event::new(id, target.qualifier.as_ref(), None, trace_id);
+            let event = Event::new(id, target.qualifier.as_ref(), trace_id);
             let message = event.message(body.clone(), now_ms);
             Ok(vec![Settle::Push { queue: queue_of(&target.id), message }])
         }

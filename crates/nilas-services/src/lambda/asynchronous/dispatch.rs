@@ -131,7 +131,8 @@ async fn attempt(
         request_id: request_id_of(&event.request_id),
         payload: leased.body.clone(),
         invoked_arn: target.arn().to_string(),
-        client_context: event.client_context.clone(),
+        // Only synchronous invocations pass it on; see ClientContext in the API reference of Invoke.
+        client_context: None,
         cognito_identity: None,
         trace_id: Some(event.trace_id.clone()),
         want_log_tail: false,

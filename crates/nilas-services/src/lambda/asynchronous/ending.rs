@@ -222,7 +222,7 @@ mod tests {
         );
         let target = target.expect("an ARN");
         let id = RequestId::parse("e4b46cbf-b738-4880-8880-a18cdf61200e").expect("a UUID");
-        let mut event = Event::new(id, None, None, String::new());
+        let mut event = Event::new(id, None, String::new());
         event.errors = 3;
         let leased = Leased {
             id: MessageId(1),

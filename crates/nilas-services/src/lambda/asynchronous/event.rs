@@ -12,7 +12,6 @@ pub(in crate::lambda) struct Event {
     pub(in crate::lambda) request_id: String,
     /// As it was asked for; an alias may mean another version at the next attempt.
     pub(in crate::lambda) qualifier: Option<String>,
-    pub(in crate::lambda) client_context: Option<String>,
     pub(in crate::lambda) trace_id: String,
     /// Attempts that ended in an error of the function's.
     #[serde(default)]
@@ -29,13 +28,11 @@ impl Event {
     pub(in crate::lambda) fn new(
         request_id: RequestId,
         qualifier: Option<&Qualifier>,
-        client_context: Option<String>,
         trace_id: String,
     ) -> Self {
         Self {
             request_id: request_id.to_string(),
             qualifier: qualifier.map(ToString::to_string),
-            client_context,
             trace_id,
             errors: 0,
             setbacks: 0,
@@ -77,7 +74,7 @@ mod tests {
         let event = |errors, setbacks| Event {
             errors,
             setbacks,
-            ..Event::new(RequestId::random(), None, None, String::new())
+            ..Event::new(RequestId::random(), None, String::new())
         };
         assert_eq!([1, 2].map(|errors| event(errors, 0).retry_ms()), [60_000, 120_000]);
         let waits = [1, 2, 3, 8, 9, 10, 1_000].map(|setbacks| event(0, setbacks).setback_ms());
@@ -87,8 +84,7 @@ mod tests {
     #[test]
     fn a_note_says_all_of_it() {
         let qualifier = Qualifier::Alias("live".to_owned());
-        let event =
-            Event::new(RequestId::random(), Some(&qualifier), Some("{}".into()), "Root=1".into());
+        let event = Event::new(RequestId::random(), Some(&qualifier), "Root=1".into());
         assert_eq!(Event::of_note(&event.note()), Some(event));
     }
 }
