@@ -239,7 +239,7 @@ process.exit(0);
         ("sns", "list_topics", {}),
         ("apigateway", "get_vpc_links", {}),
         ("events", "list_archives", {}),
-        ("lambda", "list_event_source_mappings", {}),
+        ("lambda", "list_code_signing_configs", {}),
         ("s3", "head_bucket", {"Bucket": "b"}),
         ("s3", "get_object", {"Bucket": "b", "Key": "k"}),
         ("cloudwatch", "list_metrics", {}),

@@ -580,10 +580,11 @@ def test_daemons_neither_run_while_frozen_nor_outlive_their_environment(server, 
     mark = f"nls-{secrets.token_hex(4)}"
     first, error, _ = server.invoke(name, mark)
     assert error is None, first
-    time.sleep(1)
+    time.sleep(3)
     second, error, _ = server.invoke(name, mark)
-    # Two times 0.2 s of running make 40 beats at most; a second of not being frozen would add a hundred.
-    assert error is None and second < 70, (first, second)
+    # Two times 0.2 s of running make 40 beats at most, and three seconds of not being frozen would add 300. On a busy
+    # machine the freeze itself comes late, which is no leak.
+    assert error is None and second - first < 150, (first, second)
     assert processes_called(mark)
     server.lambda_.delete_function(FunctionName=name)
     deadline = time.monotonic() + 10
