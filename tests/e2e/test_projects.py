@@ -147,6 +147,13 @@ def test_unknown_keys_are_named_with_their_line(main_server, tmp_path):
     assert re.search(r"serverless\.yml:7:\d+: .*colour", done.stderr), done.stderr
 
 
+def test_what_is_not_part_of_the_deployment_is_said(main_server, tmp_path):
+    event = "      - http: {method: get, path: hello, response: {headers: {X-A: b}}}\n"
+    service = SERVICE.partition("    events:")[0] + "    events:\n" + event
+    done = main_server.nilas("deploy", cwd=project(tmp_path, "passed-over", service))
+    assert "warning: You're using the AWS_PROXY in combination with response configuration in your function \"hello\"" in done.stderr
+
+
 def test_templates_that_are_wrong(main_server, tmp_path):
     def template(text: str) -> str:
         (tmp_path / "template.yaml").write_text(text)

@@ -9,13 +9,13 @@ use crate::cli::DeployArgs;
 use crate::client::{Client, ClientError};
 use crate::commands::Context;
 use crate::failure::Failure;
-use crate::project::{self, Project, Stored};
+use crate::project::{self, Made, Project, Stored};
 use crate::stack::{self, Deployment, Done, Stack, Storage};
 
 pub(crate) async fn run(cx: &Context, args: &DeployArgs) -> Result<ExitCode, Failure> {
     let began = Instant::now();
     let (project, client) = project::load(cx, &args.project).await?;
-    warn(cx, &project)?;
+    warn(cx, &project.warnings)?;
     say(cx, &format!("Deploying {} to {}", project.stack, client.endpoint()))?;
     let storage = storage(cx, &client, &project).await?;
     let done = push(cx, &client, &storage, &project).await?;
@@ -57,7 +57,8 @@ pub(super) async fn push(
             sha256: package.sha256.clone(),
         });
     }
-    let template = project.template(&stored, storage.is_of_stack())?;
+    let Made { template, warnings } = project.template(&stored, storage.is_of_stack())?;
+    warn(cx, &warnings)?;
     let deployment = Deployment {
         stack: &project.stack,
         template: &template,
@@ -144,9 +145,9 @@ pub(super) fn as_json(project: &Project, stack: &Stack) -> Value {
 }
 
 /// What the project's file has that nobody reads, and the like.
-pub(super) fn warn(cx: &Context, project: &Project) -> Result<(), Failure> {
+pub(super) fn warn(cx: &Context, warnings: &[String]) -> Result<(), Failure> {
     let label = cx.output.yellow_note("warning:");
-    project.warnings.iter().try_for_each(|warning| cx.output.note(&format!("{label} {warning}")))
+    warnings.iter().try_for_each(|warning| cx.output.note(&format!("{label} {warning}")))
 }
 
 /// A line about what goes on, for people only.

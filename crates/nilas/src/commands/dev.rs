@@ -62,7 +62,7 @@ impl Session {
     async fn start(cx: &Context, args: &DevArgs) -> Result<Self, Failure> {
         let began = Instant::now();
         let (project, client) = project::load(cx, &args.project).await?;
-        warn(cx, &project)?;
+        warn(cx, &project.warnings)?;
         let mut session = Self { client, project, tails: Vec::new() };
         let from_ms = SystemClock::new().epoch_ms();
         let done = session.push(cx, began).await?;

@@ -7,7 +7,7 @@ use super::deploy::{human_size, say, storage, warn};
 use crate::cli::PackageArgs;
 use crate::commands::Context;
 use crate::failure::Failure;
-use crate::project::{self, Stored};
+use crate::project::{self, Made, Stored};
 
 #[derive(Debug, thiserror::Error)]
 #[error("cannot write {path}")]
@@ -18,7 +18,7 @@ struct Write {
 
 pub(crate) async fn run(cx: &Context, args: &PackageArgs) -> Result<ExitCode, Failure> {
     let (project, client) = project::load(cx, &args.project).await?;
-    warn(cx, &project)?;
+    warn(cx, &project.warnings)?;
     let storage = storage(cx, &client, &project).await?;
     let out = args.out.clone().unwrap_or_else(|| project.dir.join(".nilas"));
     let write = |name: &str, content: &[u8]| write(&out, name, content);
@@ -34,7 +34,8 @@ pub(crate) async fn run(cx: &Context, args: &PackageArgs) -> Result<ExitCode, Fa
             sha256: package.sha256.clone(),
         });
     }
-    let template = project.template(&stored, storage.is_of_stack())?;
+    let Made { template, warnings } = project.template(&stored, storage.is_of_stack())?;
+    warn(cx, &warnings)?;
     write("template.json", format!("{template:#}\n").as_bytes())?;
     say(cx, &format!("Packaged {} into {}", project.stack, out.display()))?;
     Ok(ExitCode::SUCCESS)

@@ -39,6 +39,14 @@ pub(crate) struct Project {
     kind: Kind,
 }
 
+/// The template that a project has come to.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) template: Value,
+    /// What of the project is not part of it, and the like.
+    pub(crate) warnings: Vec<String>,
+}
+
 #[derive(Debug)]
 enum Kind {
     Serverless(Box<nilas_deploy::serverless::Service>),
@@ -220,12 +228,14 @@ impl Project {
 
     /// The template, once every package is stored: `stored` is in the order of `packages`. `own_bucket` says that they
     /// are in a bucket that the stack itself makes.
-    pub(crate) fn template(&self, stored: &[Stored], own_bucket: bool) -> Result<Value, Failure> {
+    pub(crate) fn template(&self, stored: &[Stored], own_bucket: bool) -> Result<Made, Failure> {
         match &self.kind {
             Kind::Serverless(service) => {
                 serverless::template(service, &self.dir, stored, own_bucket)
             }
-            Kind::Template(template) => Ok(template.with_packages(stored)),
+            Kind::Template(template) => {
+                Ok(Made { template: template.with_packages(stored), warnings: Vec::new() })
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ use nilas_model::RequestId;
 use nilas_wire::percent;
 use serde_json::{Map, Value, json};
 
-use super::{Kind, Package, Project, ProjectError, ProjectFunction, Stored, dir_of, read};
+use super::{Kind, Made, Package, Project, ProjectError, ProjectFunction, Stored, dir_of, read};
 use crate::cli::ProjectArgs;
 use crate::client::ClientError;
 use crate::failure::Failure;
@@ -226,7 +226,7 @@ pub(super) fn template(
     dir: &Path,
     stored: &[Stored],
     own_bucket: bool,
-) -> Result<Value, Failure> {
+) -> Result<Made, Failure> {
     let mut service = service.clone();
     if !own_bucket && let Some(first) = stored.first() {
         service.deployment.bucket = Some(first.bucket.clone());
@@ -252,7 +252,8 @@ pub(super) fn template(
             "take the event out, and set the bucket's notification with `aws s3api put-bucket-notification-configuration`",
         ));
     }
-    Ok(compiled.template)
+    let warnings = compiled.warnings.into_iter().map(|notice| notice.message).collect();
+    Ok(Made { template: compiled.template, warnings })
 }
 
 pub(super) fn settings_of(service: &Service, key: &str) -> Map<String, Value> {

@@ -210,6 +210,7 @@ fn is_literal(value: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::project::Made;
 
     #[test]
     fn local_paths_are_packaged_once_and_replaced() {
@@ -226,7 +227,7 @@ mod tests {
             key: key.to_owned(),
             sha256: String::new(),
         });
-        let template = project.template(&stored, false).unwrap();
+        let Made { template, .. } = project.template(&stored, false).unwrap();
         assert_eq!(template["Resources"]["A"]["Properties"]["CodeUri"], "s3://b/k1");
         assert_eq!(template["Resources"]["B"]["Properties"]["CodeUri"], "s3://b/k1");
         assert_eq!(template["Resources"]["C"]["Properties"].get("CodeUri"), None);
