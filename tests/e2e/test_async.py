@@ -237,6 +237,21 @@ def test_an_event_that_fails_is_tried_twice_more_after_one_and_two_minutes():
         assert record["requestContext"]["approximateInvokeCount"] == 3
 
 
+def test_an_event_that_fails_is_tried_twice_more_in_real_time(main_server):
+    """The only test that waits for three minutes: the others move the clock."""
+    server, sqs = main_server, main_server.client("sqs")
+    url = sqs.create_queue(QueueName=f"dead-{uuid.uuid4().hex[:8]}")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    name = deploy(server, DeadLetterConfig={"TargetArn": arn})
+    request_id = invoke_event(server, name, {"id": 1, "fail": True})
+    letter = wait_for(lambda: sqs.receive_message(QueueUrl=url, WaitTimeSeconds=20, MessageAttributeNames=["All"]).get("Messages"), 300)
+    assert [message["MessageAttributes"]["RequestID"]["StringValue"] for message in letter] == [request_id]
+    found = server.client("logs").filter_log_events(logGroupName=f"/aws/lambda/{name}", filterPattern='"ran "')["events"]
+    first, second, third = [event["timestamp"] / 1000 for event in found]
+    # A machine that is busy may be late, never early.
+    assert 59.9 < second - first < 75 and 119.9 < third - second < 140, (first, second, third)
+
+
 def test_an_event_that_is_too_old_is_given_up_and_one_that_waits_can_be_tried_at_once():
     with running(MODES[0], "--virtual-clock", "on") as server:
         name = deploy(server)
