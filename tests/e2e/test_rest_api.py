@@ -1,9 +1,11 @@
 """REST APIs of API Gateway: the control plane with boto3, and requests to stages in each form of URL."""
 
 import base64
+import contextlib
 import http.client
 import json
 import pathlib
+import time
 import uuid
 
 import botocore.exceptions
@@ -266,6 +268,31 @@ def test_functions_behind_templates(server, apigateway):
     assert (status, json.loads(body)) == (418, {"error": "teapot: 1"})
     status, _, body = api.call("POST", "/rex", body=b"x", headers={"Content-Type": "text/plain"})
     assert (status, body) == (415, b'{"message":"Unsupported Media Type"}')
+
+
+def test_a_function_that_nobody_waits_for(server, apigateway):
+    function = server.deploy("exports.handler = async event => { console.log('ran ' + event.id); }")
+    api = Api(server, apigateway)
+    at = api.method("POST", "/", {
+        "type": "AWS", "integrationHttpMethod": "POST", "uri": uri_of(function),
+        "requestParameters": {"integration.request.header.X-Amz-Invocation-Type": "'Event'"},
+    })
+    apigateway.put_method_response(**at, statusCode="202")
+    apigateway.put_integration_response(**at, statusCode="202")
+    api.deploy()
+    json_type = {"Content-Type": "application/json"}
+    assert api.call("POST", "", body=b'{"id": 7}', headers=json_type)[0] == 500, "its policy does not allow it"
+    allow(server, function)
+    status, _, body = api.call("POST", "", body=b'{"id": 8}', headers=json_type)
+    assert (status, body) == (202, b"")
+    logs, deadline = server.client("logs"), time.monotonic() + 20
+    ran = []
+    while not ran and time.monotonic() < deadline:
+        time.sleep(0.1)
+        with contextlib.suppress(logs.exceptions.ResourceNotFoundException):
+            found = logs.filter_log_events(logGroupName=f"/aws/lambda/{function}", filterPattern='"ran "')
+            ran = [event["message"].strip().rsplit("ran ", 1)[1] for event in found["events"]]
+    assert ran == ["8"]
 
 
 def test_stage_variables_choose_the_function(server, apigateway, echo):

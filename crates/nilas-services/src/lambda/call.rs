@@ -6,7 +6,7 @@ use nilas_model::{FunctionId, FunctionRef, Outcome, RequestId, limits};
 use nilas_wire::Fault;
 
 use super::error::LambdaError;
-use super::invoke::run;
+use super::invoke::{keep, run};
 use super::target::Target;
 use super::{Lambda, trace};
 
@@ -20,8 +20,8 @@ pub(crate) enum CallError {
     NotFound(String),
     #[error("too many invocations at once")]
     Throttled,
-    #[error("the payload is of {bytes} bytes, more than {}", limits::SYNC_PAYLOAD_BYTES_MAX)]
-    TooLarge { bytes: usize },
+    #[error("the payload is of {bytes} bytes, more than {bytes_max}")]
+    TooLarge { bytes: usize, bytes_max: usize },
     /// As Invoke would have answered.
     #[error("{}", .0.message.as_deref().unwrap_or(&.0.code))]
     Refused(Box<Fault>),
@@ -36,14 +36,32 @@ impl Lambda {
         payload: Bytes,
         trace_id: Option<&str>,
     ) -> Result<Outcome, CallError> {
-        if payload.len() > limits::SYNC_PAYLOAD_BYTES_MAX {
-            return Err(CallError::TooLarge { bytes: payload.len() });
-        }
-        let target = target_of(arn).ok_or_else(|| CallError::Arn(arn.to_owned()))?;
+        let target = callee(arn, &payload, limits::SYNC_PAYLOAD_BYTES_MAX)?;
         let invocation = invocation_for(self, &target, payload, trace_id);
         let (_, outcome) = run(self, &target, invocation).await?;
         Ok(outcome)
     }
+
+    /// Keeps an event for `arn`, which is run later; the same else. It is on disk when this returns.
+    pub(crate) async fn call_later(
+        &self,
+        arn: &str,
+        payload: Bytes,
+        trace_id: Option<&str>,
+    ) -> Result<(), CallError> {
+        let target = callee(arn, &payload, limits::ASYNC_PAYLOAD_BYTES_MAX)?;
+        let request_id = RequestId::random();
+        let trace_id = trace::header(trace_id, request_id, self.clock.epoch_ms());
+        Ok(keep(self, &target, request_id, trace_id, payload).await?)
+    }
+}
+
+/// Whom a call is of, if its payload is not too large.
+pub(super) fn callee(arn: &str, payload: &Bytes, bytes_max: usize) -> Result<Target, CallError> {
+    if payload.len() > bytes_max {
+        return Err(CallError::TooLarge { bytes: payload.len(), bytes_max });
+    }
+    target_of(arn).ok_or_else(|| CallError::Arn(arn.to_owned()))
 }
 
 /// A call of `target` as nobody's request.

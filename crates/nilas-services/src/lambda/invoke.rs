@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::StatusCode;
 use nilas_engine::{Invocation, InvokeError};
-use nilas_model::{AuthContext, Outcome, Qualifier, VersionSnapshot, limits};
+use nilas_model::{AuthContext, Outcome, Qualifier, RequestId, VersionSnapshot, limits};
 use nilas_wire::{ApiRequest, ApiResponse, percent};
 use serde::de::IgnoredAny;
 
@@ -76,13 +76,23 @@ async fn accept(
     input: Input,
 ) -> Result<ApiResponse, LambdaError> {
     let Input { target, payload, .. } = input;
-    let function = lambda.functions.get(&target.id).ok_or_else(|| missed(&target))?;
-    target.version(&function)?;
-    let trace_id = trace_of(lambda, request);
-    let event = Event::new(request.request_id, target.qualifier.as_ref(), trace_id);
-    let now_ms = lambda.clock.epoch_ms();
-    lambda.asynchronous.accept(&target, &event, payload, now_ms).await?;
+    keep(lambda, &target, request.request_id, trace_of(lambda, request), payload).await?;
     Ok(ApiResponse::empty(StatusCode::ACCEPTED))
+}
+
+/// Keeps an event for a function, version or alias that is there.
+pub(super) async fn keep(
+    lambda: &Lambda,
+    target: &Target,
+    request_id: RequestId,
+    trace_id: String,
+    payload: Bytes,
+) -> Result<(), LambdaError> {
+    let function = lambda.functions.get(&target.id).ok_or_else(|| missed(target))?;
+    target.version(&function)?;
+    let event = Event::new(request_id, target.qualifier.as_ref(), trace_id);
+    let now_ms = lambda.clock.epoch_ms();
+    Ok(lambda.asynchronous.accept(target, &event, payload, now_ms).await?)
 }
 
 /// Runs `invocation` on the version that `target` means; the request id decides between two of an alias.

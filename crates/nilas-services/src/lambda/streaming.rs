@@ -18,7 +18,7 @@ use nilas_wire::{ApiRequest, ApiResponse, BodySource, BrokenOff, Rest, event_str
 use serde::Serialize;
 
 use super::Lambda;
-use super::call::{CallError, invocation_for, target_of};
+use super::call::{CallError, callee, invocation_for};
 use super::error::LambdaError;
 use super::invoke::{Input, Kind, dry_run, invocation_of, missed, run};
 use super::lifecycle::ready_snapshot;
@@ -112,10 +112,7 @@ impl Lambda {
         trace_id: Option<&str>,
         prelude: Prelude,
     ) -> Result<Opened, OpenError> {
-        if payload.len() > limits::SYNC_PAYLOAD_BYTES_MAX {
-            return Err(CallError::TooLarge { bytes: payload.len() }.into());
-        }
-        let target = target_of(arn).ok_or_else(|| CallError::Arn(arn.to_owned()))?;
+        let target = callee(arn, &payload, limits::SYNC_PAYLOAD_BYTES_MAX)?;
         let invocation = invocation_for(self, &target, payload, trace_id);
         begin(StreamedCall::start(Arc::clone(self), target, invocation), prelude).await
     }

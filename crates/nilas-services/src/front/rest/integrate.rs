@@ -112,18 +112,19 @@ async fn lambda_mapped(
     integration: &Integration,
 ) -> Result<ApiResponse, Refusal> {
     let request = mapping::request(exchange, integration)?;
-    if request
-        .headers
-        .iter()
-        .any(|(name, value)| name.eq_ignore_ascii_case("x-amz-invocation-type") && value == "Event")
-    {
-        tracing::warn!(api = exchange.api.id, "asynchronous integrations are not there yet");
-        return Err(Refusal::Configuration);
-    }
+    let is_event =
+        |name: &str, value| name.eq_ignore_ascii_case("x-amz-invocation-type") && value == "Event";
+    let is_event = request.headers.iter().any(|(name, value)| is_event(name, value));
     let payload = if request.body.is_empty() { Bytes::from_static(b"{}") } else { request.body };
     if serde_json::from_slice::<serde::de::IgnoredAny>(&payload).is_err() {
         // Lambda refuses it as no JSON; API Gateway passes that on as its own failure.
         return Err(Refusal::Configuration);
+    }
+    if is_event {
+        let arn = callable(lambda, exchange, integration)?;
+        let kept = lambda.call_later(&arn, payload, Some(&exchange.trace)).await;
+        kept.map_err(|error| refused(exchange, &error))?;
+        return mapping::response(exchange, integration, mapping::Answered::default());
     }
     let outcome = invoke(lambda, exchange, integration, payload).await?;
     let error: Option<Value> =

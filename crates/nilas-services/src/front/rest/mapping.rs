@@ -24,7 +24,7 @@ pub(super) struct Mapped {
 }
 
 /// What the backend answered.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Answered {
     /// What selection patterns are matched with: the status, or a function's error message.
     pub(super) selector: String,
