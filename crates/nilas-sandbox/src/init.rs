@@ -204,19 +204,19 @@ fn become_main(birth: &Birth, program: &Executable) -> Result<Infallible, Failur
     Err(Failure::Exec { path: path.to_string_lossy().into_owned(), reason })
 }
 
-/// Waits for the fork of a zygote that is to be the main process.
+/// Waits for the fork of a zygote or template that is to be the main process, and until its makers have let go of it: only
+/// then is it our child, whose end we hear of. A template may be frozen from here on.
 fn await_fork(report: &OwnedFd) -> Result<Pid, Failure> {
     let (mut main, mut running) = (None, false);
     loop {
-        // Either of the two may be the first to say so.
-        if let (Some(main), true) = (main, running) {
-            return Ok(main);
-        }
         let mut bytes = [0; REPORT_BYTES];
         let read = rustix::io::retry_on_intr(|| rustix::io::read(report, &mut bytes));
         if step("hear the fork", read)? != REPORT_BYTES {
-            let reason = "the zygote or its fork has ended".to_owned();
-            return Err(Failure::Fork { step: "wait for the fork".to_owned(), reason });
+            // Nobody can say anything any more: the helpers have ended, and the fork goes on.
+            return main.filter(|_| running).ok_or_else(|| Failure::Fork {
+                step: "wait for the fork".to_owned(),
+                reason: "the zygote or its fork has ended".to_owned(),
+            });
         }
         let [what, value] = [0, 4]
             .map(|at| i32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]));

@@ -421,6 +421,7 @@ impl Spawner {
                     // Its end; the reaping follows. Only stop being woken by it.
                     sys::best_effort(epoll::delete(&self.epoll, &live.status));
                     self.ending.insert(slot);
+                    self.thaw_home(slot);
                     return;
                 }
             }

@@ -148,14 +148,24 @@ impl Spawner {
         self.home_of(slot).into_iter().for_each(|home| self.settle(home));
     }
 
-    /// Freezes a template unless it is to fork. Where there is no v2 group it is not: signals would reach its forks, too.
+    /// Freezes a template unless it is to fork, or a fork of it is ending. Where there is no v2 group it is not: signals would
+    /// reach its forks, too.
     pub(super) fn settle(&self, home: u32) {
-        let forking = |live: &Live| live.home == Some(home) && live.stage == Stage::Released;
+        let needs = |(slot, live): (&u32, &Live)| {
+            let busy = live.stage == Stage::Released || self.ending.contains(slot);
+            live.home == Some(home) && busy
+        };
         let Some(live) = self.live.get(&home) else { return };
         let done = live.template.as_ref().is_some_and(|template| template.fork.is_some());
-        if done && !self.live.values().any(forking) {
+        if done && !self.live.iter().any(needs) {
             live.cgroup.set_frozen(true);
         }
+    }
+
+    /// The sandbox of `slot` is ending. A template may still be the parent of something in it, which it has to reap.
+    pub(super) fn thaw_home(&self, slot: u32) {
+        let home = self.home_of(slot).and_then(|home| self.live.get(&home));
+        home.into_iter().for_each(|home| home.cgroup.set_frozen(false));
     }
 
     /// A template that lacks a fork made ahead.
