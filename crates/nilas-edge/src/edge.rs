@@ -101,6 +101,13 @@ struct Admitted {
     held: Held,
 }
 
+/// Who is at the other end, and the number that his request got.
+#[derive(Debug, Clone, Copy)]
+struct Came {
+    source_ip: IpAddr,
+    request_id: RequestId,
+}
+
 /// A request as its service gets it. The body's share of memory is held until the service has answered.
 struct Received {
     service: Service,
@@ -183,13 +190,14 @@ impl<B: Backend> Edge<B> {
         let inner = &self.0;
         let began_us = inner.clock.monotonic_us();
         let request_id = RequestId::random();
+        let came = Came { source_ip, request_id };
         let mut request = request;
         let upgrade = websocket::upgrade(&mut request);
         let (mut head, mut body) = request.into_parts();
         adopt_authority(&mut head);
         let (method, path) = (head.method.clone(), head.uri.path().to_owned());
         if let Some(door) = inner.door(&head) {
-            let visit = front::Visit { door, source_ip, request_id, upgrade };
+            let visit = front::Visit { door, came, upgrade };
             let response = inner.front(entrance, visit, head, path, &mut body).await;
             return into_http(response, &method, &request_id);
         }
@@ -200,7 +208,7 @@ impl<B: Backend> Edge<B> {
         let open = if signed || at_bucket { None } else { health::answer(&method, &path, query) };
         let response = match open {
             Some(response) => response,
-            None => match inner.receive(entrance, head, path, &mut body, request_id).await {
+            None => match inner.receive(entrance, came, head, path, &mut body).await {
                 Ok(received) => inner.call(received).await,
                 Err(refusal) => encode_fault(refusal.protocol, &refusal.fault, &request_id),
             },
@@ -216,10 +224,10 @@ impl<B: Backend> Inner<B> {
     async fn receive(
         &self,
         entrance: &Entrance,
+        came: Came,
         mut head: Head,
         path: String,
         body: &mut Incoming,
-        request_id: RequestId,
     ) -> Result<Received, Refusal> {
         let query = head.uri.query().unwrap_or("").to_owned();
         let parts =
@@ -243,7 +251,9 @@ impl<B: Backend> Inner<B> {
         }
         let (Head { method, headers, .. }, body) = (head, verified.body);
         let local = entrance.local;
-        let request = ApiRequest { method, path, query, headers, body, request_id, local };
+        let Came { source_ip, request_id } = came;
+        let request =
+            ApiRequest { method, path, query, headers, body, request_id, local, source_ip };
         Ok(Received { service, auth, request, held })
     }
 

@@ -207,6 +207,8 @@ pub const ADMIN_EVENTS_LISTED_MAX: usize = 100;
 pub const CLOCK_AHEAD_MS_MAX: u64 = 10 * 365 * 86_400_000;
 /// Events of all functions that are run at once.
 pub const ASYNC_EVENTS_RUNNING_MAX: usize = 1_000;
+/// Deliveries to other services that are made at once.
+pub const DELIVERIES_AT_ONCE_MAX: usize = 64;
 /// Queues of SQS, of all accounts and regions.
 pub const SQS_QUEUES_MAX: usize = 10_000;
 /// A message of SQS with its attributes, and all of a batch, bytes.

@@ -1,6 +1,6 @@
 //! How services call one another: through the door that clients use, so that there is one behaviour and one error.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
@@ -136,6 +136,7 @@ impl Calls {
             body,
             request_id,
             local: self.local,
+            source_ip: Ipv4Addr::LOCALHOST.into(),
         };
         let response = Box::pin(services.handle(service, auth, request)).await;
         if response.status.as_u16() < 400 {

@@ -13,6 +13,7 @@ mod aside;
 mod blob_use;
 mod calls;
 mod cloudformation;
+mod deliver;
 mod ecr;
 mod events;
 pub mod front;

@@ -14,6 +14,7 @@ use crate::apigatewayv2::{self, HttpApis};
 use crate::blob_use::{BlobOwner, BlobUse};
 use crate::calls::Calls;
 use crate::cloudformation::CloudFormation;
+use crate::deliver::Deliveries;
 use crate::ecr::Ecr;
 use crate::front::{self, Connections, FrontRequest, Session};
 use crate::iam::Iam;
@@ -27,7 +28,7 @@ use crate::secrets::Secrets;
 use crate::sqs::Sqs;
 use crate::ssm::Ssm;
 use crate::sts::Sts;
-use crate::{access, events, logs};
+use crate::{access, deliver, events, logs};
 
 #[derive(Debug, Clone)]
 pub struct ServicesConfig {
@@ -79,6 +80,7 @@ pub(crate) struct Inner {
     ecr: Ecr,
     admin: Admin,
     sqs: Arc<Sqs>,
+    calls: Calls,
     clock: Arc<dyn Clock>,
     roles_administer: bool,
 }
@@ -101,13 +103,14 @@ impl Services {
             signing_key: config.signing_key,
         };
         let blob_use = BlobUse::new(store.blobs());
-        let s3 = S3Door::open(&store, Arc::clone(&clock), blob_use.clone());
+        let deliveries = Deliveries::new(store.queues(), Arc::clone(&clock));
+        let s3 = S3Door::open(&store, Arc::clone(&clock), blob_use.clone(), deliveries.clone());
         let sqs = Arc::new(Sqs::load(&store, Arc::clone(&clock)).await?);
         let neighbours = Neighbours {
             blob_use: blob_use.clone(),
             s3: Arc::clone(s3.s3()),
             sqs: Arc::clone(&sqs),
-            calls: calls.clone(),
+            deliveries: deliveries.clone(),
         };
         let lambda =
             Lambda::open(lambda, &store, engine, runtimes, Arc::clone(&clock), neighbours).await?;
@@ -115,14 +118,7 @@ impl Services {
         let apis = load_apis(&store, &clock).await;
         let (rest_apis, http_apis) =
             apis.map_err(|source| ServicesStartError::ApiGateway { source })?;
-        let stacks = CloudFormation::open(
-            store.records(),
-            calls.clone(),
-            Arc::clone(&clock),
-            Arc::clone(s3.s3()),
-        );
-        let cloudformation =
-            stacks.await.map_err(|source| ServicesStartError::CloudFormation { source })?;
+        let cloudformation = load_stacks(&store, &calls, &clock, &s3).await?;
         let seal = Seal::load(&store.records()).await;
         let seal = Arc::new(seal.map_err(|source| ServicesStartError::Seal { source })?);
         let ssm = Ssm::new(store.records(), Arc::clone(&seal), Arc::clone(&clock));
@@ -147,10 +143,12 @@ impl Services {
             ecr,
             admin,
             sqs,
+            calls,
             clock,
             roles_administer,
         });
-        calls.connect(&inner);
+        inner.calls.connect(&inner);
+        deliver::start(deliveries, Arc::downgrade(&inner));
         // Its steps call the other services.
         inner.cloudformation.resume();
         Ok(Self(inner))
@@ -203,6 +201,14 @@ impl Inner {
         &self.connections
     }
 
+    pub(crate) fn sqs(&self) -> &Arc<Sqs> {
+        &self.sqs
+    }
+
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
     pub(crate) fn now_ms(&self) -> u64 {
         self.clock.epoch_ms()
     }
@@ -242,11 +248,22 @@ impl Inner {
             (None, Service::Ecr) => Box::pin(self.ecr.handle(auth, &request)).await,
             (None, Service::Events) => events::handle(auth, &request),
             (None, Service::Sts) => Box::pin(self.sts.handle(auth, &request)).await,
-            (None, Service::S3) => Box::pin(self.s3.handle(&self.lambda, auth, &request)).await,
+            (None, Service::S3) => Box::pin(self.s3.handle(self, auth, &request)).await,
         };
         response.set_header("x-amzn-requestid", &request.request_id.to_string());
         response
     }
+}
+
+async fn load_stacks(
+    store: &Store,
+    calls: &Calls,
+    clock: &Arc<dyn Clock>,
+    s3: &S3Door,
+) -> Result<Arc<CloudFormation>, ServicesStartError> {
+    let (clock, s3) = (Arc::clone(clock), Arc::clone(s3.s3()));
+    let stacks = CloudFormation::open(store.records(), calls.clone(), clock, s3).await;
+    stacks.map_err(|source| ServicesStartError::CloudFormation { source })
 }
 
 /// Both versions of API Gateway.

@@ -1,6 +1,6 @@
 //! One request and one response of an AWS API, as the edge hands them to a service and takes them back.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -21,6 +21,8 @@ pub struct ApiRequest {
     pub request_id: RequestId,
     /// Where the request came in.
     pub local: SocketAddr,
+    /// Who is at the other end of the connection; this machine, if it is another service of this server.
+    pub source_ip: IpAddr,
 }
 
 impl ApiRequest {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use http::request::Parts as Head;
 use http::{StatusCode, Version, header};
 use hyper::body::Incoming;
-use nilas_model::{RequestId, limits};
+use nilas_model::limits;
 use nilas_services::aside;
 use nilas_services::front::{Door, FrontRequest, Place};
 use nilas_wire::sigv4::{self, Parts};
@@ -19,7 +19,7 @@ use nilas_wire::{ApiRequest, ApiResponse, Fault, Protocol, Service, SigError};
 use tracing::error;
 
 use super::websocket::Upgrade;
-use super::{Entrance, Inner, websocket};
+use super::{Came, Entrance, Inner, websocket};
 use crate::answer_body::hold;
 use crate::authenticate::{Authenticator, Pending};
 use crate::backend::Backend;
@@ -28,8 +28,7 @@ use crate::body::{self, BodyError, Buffered};
 /// Who came to which door.
 pub(super) struct Visit {
     pub(super) door: Door,
-    pub(super) source_ip: IpAddr,
-    pub(super) request_id: RequestId,
+    pub(super) came: Came,
     /// If the client asks to speak WebSockets.
     pub(super) upgrade: Option<Upgrade>,
 }
@@ -97,13 +96,14 @@ impl<B: Backend> Inner<B> {
                 .map(|(auth, _)| auth)
                 .map_err(|error| error.fault(Protocol::RestJson))
         });
-        let Visit { door, source_ip, request_id, upgrade } = visit;
+        let Visit { door, came: Came { source_ip, request_id }, upgrade } = visit;
         let protocol = protocol(head.version);
         let Head { method, headers, .. } = head;
         let local = entrance.local;
-        let request = ApiRequest { method, path, query, headers, body: bytes, request_id, local };
+        let request =
+            ApiRequest { method, path, query, headers, body: bytes, request_id, local, source_ip };
         let origin = entrance.origin;
-        let request = FrontRequest { door, request, source_ip, protocol, caller, origin };
+        let request = FrontRequest { door, request, protocol, caller, origin };
         let backend = Arc::clone(&self.backend);
         // Runs to its end even if the client goes away, as AWS does, and survives its panics.
         let answering = tokio::spawn(async move {

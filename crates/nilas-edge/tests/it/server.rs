@@ -52,8 +52,10 @@ impl Backend for Echo {
             Ok(auth) => format!("{:?}", auth.principal),
             Err(fault) => fault.message.clone().unwrap_or_default(),
         };
-        let text =
-            format!("{:?} {} {} {body} {caller}", front.door, front.source_ip, front.protocol);
+        let text = format!(
+            "{:?} {} {} {body} {caller}",
+            front.door, front.request.source_ip, front.protocol
+        );
         ApiResponse::with_body(StatusCode::OK, "text/plain", text)
     }
 

@@ -16,6 +16,7 @@ use super::testing::{auth, things};
 use super::{CloudFormation, testing};
 use crate::blob_use::BlobUse;
 use crate::calls::Calls;
+use crate::deliver::Deliveries;
 use crate::s3::S3Door;
 
 const SEEDS: u64 = 200;
@@ -36,7 +37,8 @@ impl Dice {
 async fn service(dir: &std::path::Path) -> Arc<CloudFormation> {
     let store = Store::open(dir).unwrap();
     let clock = Arc::new(SystemClock::new());
-    let s3 = S3Door::open(&store, clock.clone(), BlobUse::new(store.blobs()));
+    let deliveries = Deliveries::new(store.queues(), clock.clone());
+    let s3 = S3Door::open(&store, clock.clone(), BlobUse::new(store.blobs()), deliveries);
     let s3 = Arc::clone(s3.s3());
     CloudFormation::open(store.records(), Calls::default(), clock, s3).await.unwrap()
 }
@@ -54,6 +56,7 @@ async fn call(service: &Arc<CloudFormation>, action: &str, members: &[(&str, &st
         body: Bytes::from(form),
         request_id: RequestId::random(),
         local: ([127, 0, 0, 1], 4566).into(),
+        source_ip: [127, 0, 0, 1].into(),
     };
     let response = service.handle(&auth(), &request).await;
     let text = String::from_utf8(response.body.to_vec()).unwrap();

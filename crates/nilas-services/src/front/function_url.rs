@@ -249,7 +249,7 @@ impl<'a> Event<'a> {
                     method: request.method.as_str(),
                     path,
                     protocol: front.protocol,
-                    source_ip: front.source_ip.to_string(),
+                    source_ip: front.request.source_ip.to_string(),
                     user_agent: request.header("user-agent").unwrap_or_default(),
                 },
                 request_id: request.request_id.to_string(),
@@ -297,7 +297,7 @@ fn headers(front: &FrontRequest) -> BTreeMap<String, String> {
     let port = host
         .rsplit_once(':')
         .map_or_else(|| request.local.port().to_string(), |(_, port)| port.to_owned());
-    let source_ip = front.source_ip.to_string();
+    let source_ip = front.request.source_ip.to_string();
     let forwarded = match headers.get("x-forwarded-for") {
         Some(before) => format!("{before}, {source_ip}"),
         None => source_ip,

@@ -10,8 +10,6 @@ pub(crate) mod rest;
 mod throttle;
 mod websocket;
 
-use std::net::IpAddr;
-
 use std::sync::Arc;
 
 use ::http::StatusCode;
@@ -28,7 +26,6 @@ pub struct FrontRequest {
     pub door: Door,
     /// As sent, path and all.
     pub request: ApiRequest,
-    pub source_ip: IpAddr,
     /// `HTTP/1.1`
     pub protocol: &'static str,
     /// Who signed it; or why nobody did as AWS says it, should the API demand a signature.

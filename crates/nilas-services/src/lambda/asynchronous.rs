@@ -5,7 +5,6 @@
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html>
 
-mod deliveries;
 mod dispatch;
 mod ending;
 mod event;
@@ -16,25 +15,26 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 use nilas_model::{AccountId, FunctionId, FunctionName, Region, RequestId, limits};
-use nilas_store::{NewMessage, Queues, StoreError};
+use nilas_store::{NewMessage, Queues, Settle, StoreError};
+use nilas_wire::Fault;
 use tokio::sync::{Semaphore, mpsc};
 
 pub(super) use event::Event;
 
-use super::Lambda;
+use super::call::callee;
 use super::target::Target;
-use crate::calls::Calls;
+use super::{CallError, Lambda, trace};
+use crate::deliver::Deliveries;
 
 /// Before the account, region and name of the function that a queue is of.
 const EVENTS: &str = "lambda/events/";
-/// What ended events leave to be done.
-const DELIVERIES: &str = "lambda/deliveries";
 
 /// The queues of events, and who works them off.
 #[derive(Debug)]
 pub(super) struct Asynchronous {
     queues: Queues,
-    calls: Calls,
+    /// What ended events leave to be done.
+    deliveries: Deliveries,
     /// Queues that somebody works off.
     running: Mutex<HashSet<String>>,
     start: mpsc::UnboundedSender<String>,
@@ -46,10 +46,10 @@ pub(super) struct Asynchronous {
 pub(super) type Starts = mpsc::UnboundedReceiver<String>;
 
 impl Asynchronous {
-    pub(super) fn new(queues: Queues, calls: Calls) -> (Self, Starts) {
+    pub(super) fn new(queues: Queues, deliveries: Deliveries) -> (Self, Starts) {
         let (start, starts) = mpsc::unbounded_channel();
         let slots = Arc::new(Semaphore::new(limits::ASYNC_EVENTS_RUNNING_MAX));
-        (Self { queues, calls, running: Mutex::default(), start, slots }, starts)
+        (Self { queues, deliveries, running: Mutex::default(), start, slots }, starts)
     }
 
     /// Keeps an event for `target`. It is on disk when this returns.
@@ -86,7 +86,6 @@ impl Asynchronous {
 /// Works off what is there, and what comes. Ends with the server.
 pub(super) fn start(lambda: &Arc<Lambda>, mut starts: Starts) {
     let weak = Arc::downgrade(lambda);
-    tokio::spawn(deliveries::work_off(Weak::clone(&weak)));
     for queue in lambda.asynchronous.queues.names(EVENTS) {
         lambda.asynchronous.work_off(queue);
     }
@@ -95,6 +94,32 @@ pub(super) fn start(lambda: &Arc<Lambda>, mut starts: Starts) {
             tokio::spawn(dispatch::work_off(Weak::clone(&weak), queue));
         }
     });
+}
+
+impl Lambda {
+    /// The part of a settlement that keeps an event for `arn`. `events_pushed` is to hear of it when it is on disk.
+    pub(crate) fn event_part(
+        &self,
+        arn: &str,
+        payload: Bytes,
+        now_ms: u64,
+    ) -> Result<Settle, Fault> {
+        let target = callee(arn, &payload, limits::ASYNC_PAYLOAD_BYTES_MAX);
+        let target = target.map_err(CallError::fault)?;
+        let function = self.functions.get(&target.id).ok_or_else(|| target.not_found().fault())?;
+        target.version(&function).map_err(|error| error.fault())?;
+        let request_id = RequestId::random();
+        let trace_id = trace::header(None, request_id, now_ms);
+        let event = Event::new(request_id, target.qualifier.as_ref(), trace_id);
+        Ok(Settle::Push { queue: queue_of(&target.id), message: event.message(payload, now_ms) })
+    }
+
+    /// Something was put into `queue`. If it is one of events, it is worked off from now on.
+    pub(crate) fn events_pushed(&self, queue: &str) {
+        if queue.starts_with(EVENTS) {
+            self.asynchronous.work_off(queue.to_owned());
+        }
+    }
 }
 
 fn queue_of(id: &FunctionId) -> String {
@@ -115,13 +140,6 @@ fn function_of(queue: &str) -> Option<FunctionId> {
 fn message(body: Bytes, note: Bytes, now_ms: u64) -> NewMessage {
     let expires_ms = i64::MAX.cast_unsigned();
     NewMessage { body, note, pushed_ms: now_ms, due_ms: now_ms, expires_ms, group: None }
-}
-
-/// The wait after `failures` in a row: it doubles from the first to the last.
-fn backoff_ms(failures: u32) -> u64 {
-    const FIRST_MS: u64 = 1_000;
-    const LAST_MS: u64 = 300_000;
-    FIRST_MS.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(LAST_MS)
 }
 
 /// An event kept its own; another one only if its note was damaged.

@@ -90,6 +90,18 @@ pub(super) fn target_of(arn: &str) -> Option<Target> {
     Some(Target { id, qualifier })
 }
 
+impl CallError {
+    /// As Invoke would have answered.
+    pub(super) fn fault(self) -> Fault {
+        match self {
+            Self::Arn(_) | Self::TooLarge { .. } => LambdaError::invalid(self.to_string()).fault(),
+            Self::NotFound(_) => Fault::plain("ResourceNotFoundException", 404, self.to_string()),
+            Self::Throttled => Fault::plain("TooManyRequestsException", 429, self.to_string()),
+            Self::Refused(fault) => *fault,
+        }
+    }
+}
+
 impl From<LambdaError> for CallError {
     fn from(error: LambdaError) -> Self {
         match error {

@@ -89,7 +89,7 @@ pub(crate) use streaming::{OpenError, Opened, Prelude};
 pub(crate) use urls::FunctionUrl;
 
 use crate::blob_use::{BlobUse, Hold};
-use crate::calls::Calls;
+use crate::deliver::Deliveries;
 use crate::s3::S3;
 use crate::sqs::Sqs;
 
@@ -121,13 +121,13 @@ pub(crate) struct LambdaConfig {
     pub signing_key: SigningKey,
 }
 
-/// What it shares with other services, and how it calls them.
+/// What it shares with other services.
 #[derive(Debug)]
 pub(crate) struct Neighbours {
     pub blob_use: BlobUse,
     pub s3: Arc<S3>,
     pub sqs: Arc<Sqs>,
-    pub calls: Calls,
+    pub deliveries: Deliveries,
 }
 
 /// A key of this server's own, to sign the links it hands out.
@@ -163,7 +163,7 @@ impl Lambda {
         clock: Arc<dyn Clock>,
         neighbours: Neighbours,
     ) -> Result<Arc<Self>, LambdaStartError> {
-        let Neighbours { blob_use, s3, sqs, calls } = neighbours;
+        let Neighbours { blob_use, s3, sqs, deliveries } = neighbours;
         let failed =
             |step| move |source: LambdaError| LambdaStartError { step, source: Box::new(source) };
         let functions = Functions::load(store.records(), blob_use.clone());
@@ -173,7 +173,7 @@ impl Lambda {
         let packages = PackageDirs::open(config.packages_dir.clone());
         let packages = packages
             .map_err(|err| failed("open the directory of packages")(LambdaError::Package(err)))?;
-        let (asynchronous, starts) = Asynchronous::new(store.queues(), calls);
+        let (asynchronous, starts) = Asynchronous::new(store.queues(), deliveries);
         let mappings = Mappings::load(store.records(), sqs).await;
         let (mappings, kept) = mappings.map_err(failed("load its event source mappings"))?;
         let lambda = Arc::new(Self {

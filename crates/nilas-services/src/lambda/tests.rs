@@ -142,6 +142,7 @@ fn request(
         body,
         request_id: RequestId::random(),
         local: ([127, 0, 0, 1], 4566).into(),
+        source_ip: [127, 0, 0, 1].into(),
     }
 }
 

@@ -64,6 +64,7 @@ impl Fixture {
             body: Bytes::from(input.to_string()),
             request_id: RequestId::random(),
             local: ([127, 0, 0, 1], 4566).into(),
+            source_ip: [127, 0, 0, 1].into(),
         };
         let response = handle(&self.logs, &*self.clock, &self.auth, &request).await;
         let body = match response.body.is_empty() {

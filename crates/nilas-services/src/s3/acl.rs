@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::attributes::refuse_grants;
 use super::bucket::owner;
 use super::error::S3Error;
+use super::events::Event;
 use super::record::{BucketRecord, Setting};
 use super::settings;
 use super::{Cx, S3};
@@ -172,12 +173,16 @@ pub(crate) async fn object_put(
     let expected = input.expected_bucket_owner.as_deref();
     let bucket = s3.own_bucket(&cx.auth, &input.bucket, expected).await?.value;
     check(Some(&acl), &bucket)?;
-    let _gate = s3.gate.read().await;
     let version = input.version_id.as_deref();
-    let amended = s3.amend(&input.bucket, &input.key, version, |object| {
-        object.attributes.acl = Some(acl.clone());
-    });
-    amended.await?;
+    let object = {
+        let _gate = s3.gate.read().await;
+        let amended = s3.amend(&input.bucket, &input.key, version, |object| {
+            object.attributes.acl = Some(acl.clone());
+        });
+        amended.await?
+    };
+    let event = Event::of("ObjectAcl:Put", &input.key, &object);
+    s3.notify(cx, (&input.bucket, &bucket), &[event]).await?;
     Ok(dto::PutObjectAclOutput::default())
 }
 

@@ -185,40 +185,6 @@ pub(crate) async fn ownership_delete(
     Ok(dto::DeleteBucketOwnershipControlsOutput::default())
 }
 
-pub(crate) async fn notification_get(
-    s3: &Arc<S3>,
-    cx: &Cx,
-    input: dto::GetBucketNotificationConfigurationInput,
-) -> Result<dto::GetBucketNotificationConfigurationOutput, S3Error> {
-    let owner = input.expected_bucket_owner.as_deref();
-    s3.own_bucket(&cx.auth, &input.bucket, owner).await?;
-    Ok(dto::GetBucketNotificationConfigurationOutput::default())
-}
-
-pub(crate) async fn notification_put(
-    s3: &Arc<S3>,
-    cx: &Cx,
-    input: dto::PutBucketNotificationConfigurationInput,
-) -> Result<dto::PutBucketNotificationConfigurationOutput, S3Error> {
-    let owner = input.expected_bucket_owner.as_deref();
-    s3.own_bucket(&cx.auth, &input.bucket, owner).await?;
-    // As it came: whatever s3s does not know of the document, a target is named in it.
-    if names_target(&cx.body) {
-        return Err(S3Error::NotImplemented(
-            "Event notifications are not implemented by this server yet: only an empty NotificationConfiguration can be \
-             put."
-                .to_owned(),
-        ));
-    }
-    Ok(dto::PutBucketNotificationConfigurationOutput::default())
-}
-
-fn names_target(body: &[u8]) -> bool {
-    let text = std::str::from_utf8(body).unwrap_or_default();
-    let root = nilas_wire::xml::Element::parse(text);
-    root.is_some_and(|root| !root.children.is_empty())
-}
-
 pub(crate) async fn replication_get(
     s3: &Arc<S3>,
     cx: &Cx,

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::condition::epoch_ms;
 use super::error::S3Error;
+use super::events::Event;
 use super::record::ObjectRecord;
 use super::store::Deleted;
 use super::{Cx, S3};
@@ -21,7 +22,7 @@ pub(crate) async fn delete(
     input: DeleteObjectInput,
 ) -> Result<DeleteObjectOutput, S3Error> {
     let owner = input.expected_bucket_owner.as_deref();
-    s3.own_bucket(&cx.auth, &input.bucket, owner).await?;
+    let bucket = s3.own_bucket(&cx.auth, &input.bucket, owner).await?.value;
     let wanted = Wanted {
         etag: input.if_match.clone(),
         modified_ms: input.if_match_last_modified_time.as_ref().and_then(epoch_ms),
@@ -29,6 +30,8 @@ pub(crate) async fn delete(
     };
     let version = input.version_id.as_deref();
     let deleted = remove(s3, &input.bucket, &input.key, version, &wanted).await?;
+    let event = event(s3, &input.key, &deleted);
+    s3.notify(cx, (&input.bucket, &bucket), event.as_slice()).await?;
     Ok(DeleteObjectOutput {
         delete_marker: deleted.delete_marker.then_some(true),
         version_id: deleted.version_id,
@@ -59,6 +62,13 @@ impl Wanted {
     }
 }
 
+/// What the bucket's events say of it; nothing, if there was nothing.
+fn event<'a>(s3: &S3, key: &'a str, deleted: &'a Deleted) -> Option<Event<'a>> {
+    let version_id = deleted.version_id.as_deref();
+    let order = s3.clock.epoch_ms() * 1_000;
+    deleted.event.map(|name| Event { name, key, object: None, version_id, order })
+}
+
 async fn remove(
     s3: &S3,
     bucket: &str,
@@ -79,7 +89,7 @@ pub(crate) async fn delete_many(
     input: DeleteObjectsInput,
 ) -> Result<DeleteObjectsOutput, S3Error> {
     let owner = input.expected_bucket_owner.as_deref();
-    s3.own_bucket(&cx.auth, &input.bucket, owner).await?;
+    let owned = s3.own_bucket(&cx.auth, &input.bucket, owner).await?.value;
     let objects = input.delete.objects;
     if objects.is_empty() || objects.len() > S3_KEYS_MAX {
         return Err(S3Error::MalformedXml);
@@ -99,10 +109,16 @@ pub(crate) async fn delete_many(
         collect(Some(done), &mut outcomes);
     }
     let quiet = input.delete.quiet == Some(true);
+    let done: Vec<_> = outcomes.iter().flatten().flatten().collect();
+    let events: Vec<Event<'_>> = done
+        .iter()
+        .filter_map(|(object, deleted)| event(s3, object.key.as_deref()?, deleted))
+        .collect();
+    s3.notify(cx, (&input.bucket, &owned), &events).await?;
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());
     for outcome in outcomes.into_iter().flatten() {
         match outcome {
-            Ok(object) if !quiet => deleted.push(object),
+            Ok((object, _)) if !quiet => deleted.push(object),
             Ok(_) => {}
             Err(error) => errors.push(*error),
         }
@@ -114,7 +130,7 @@ pub(crate) async fn delete_many(
     })
 }
 
-type Outcome = Result<DeletedObject, Box<dto::Error>>;
+type Outcome = Result<(DeletedObject, Deleted), Box<dto::Error>>;
 
 fn collect(
     done: Option<Result<(usize, Outcome), tokio::task::JoinError>>,
@@ -136,12 +152,13 @@ async fn delete_one(s3: &S3, bucket: &str, object: ObjectIdentifier) -> Outcome 
     match remove(s3, bucket, &key, version_id.as_deref(), &wanted).await {
         Ok(deleted) => {
             let marker = deleted.delete_marker;
-            Ok(DeletedObject {
+            let object = DeletedObject {
                 delete_marker: marker.then_some(true),
-                delete_marker_version_id: deleted.version_id.filter(|_| marker),
+                delete_marker_version_id: deleted.version_id.clone().filter(|_| marker),
                 key: Some(key),
                 version_id,
-            })
+            };
+            Ok((object, deleted))
         }
         Err(err) => {
             let fault = err.fault();

@@ -14,7 +14,7 @@ use nilas_wire::{
 use s3s::{Body, HttpResponse};
 
 use super::{Cx, S3Door, packages};
-use crate::lambda::Lambda;
+use crate::services::Inner;
 
 /// What a signature brings along in a query; it has served its purpose.
 const SIGNATURE_MEMBERS: [&str; 10] = [
@@ -45,11 +45,11 @@ const CONDITION_HEADERS: [&str; 4] =
 
 pub(super) async fn handle(
     door: &S3Door,
-    lambda: &Lambda,
+    services: &Inner,
     auth: &AuthContext,
     request: &ApiRequest,
 ) -> ApiResponse {
-    let mut response = match answer(door, lambda, auth, request).await {
+    let mut response = match answer(door, services, auth, request).await {
         Ok(response) => response,
         Err(fault) => {
             let mut response = encode_fault(Protocol::RestXml, &fault, &request.request_id);
@@ -66,7 +66,7 @@ pub(super) async fn handle(
 
 async fn answer(
     door: &S3Door,
-    lambda: &Lambda,
+    services: &Inner,
     auth: &AuthContext,
     request: &ApiRequest,
 ) -> Result<ApiResponse, Fault> {
@@ -75,12 +75,15 @@ async fn answer(
         None => request.path.clone(),
     };
     if packages::is_of(&auth.region, &path) {
-        return packages::get(lambda, &door.s3.blobs, auth, request, &path).await;
+        return packages::get(services.lambda(), &door.s3.blobs, auth, request, &path).await;
     }
     let cx = Arc::new(Cx {
         auth: auth.clone(),
+        request_id: request.request_id,
+        source_ip: request.source_ip,
+        lambda: Arc::clone(services.lambda()),
+        sqs: Arc::clone(services.sqs()),
         base_url: request.base_url(),
-        body: request.body.clone(),
         refusal: std::sync::Mutex::default(),
     });
     let translated = translate(request, &path, Arc::clone(&cx))?;

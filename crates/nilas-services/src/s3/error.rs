@@ -72,6 +72,8 @@ pub(crate) enum S3Error {
     #[error("{message}")]
     InvalidArgument { message: &'static str, name: &'static str, value: String },
     #[error("{0}")]
+    InvalidNotification(String),
+    #[error("{0}")]
     InvalidRequest(String),
     #[error("{0}")]
     InvalidTag(&'static str),
@@ -160,6 +162,7 @@ impl S3Error {
             Self::MetadataTooLarge { bytes } => plain("MetadataTooLarge", 400)
                 .with_extra("Size", bytes.to_string())
                 .with_extra("MaxSizeAllowed", S3_METADATA_BYTES_MAX.to_string()),
+            Self::InvalidNotification(_) => plain("InvalidArgument", 400),
             Self::NotImplemented(_) => Fault::service("NotImplemented", 501, text),
             // Whatever else there is would be simple.
             _ => Fault::service("InternalError", 500, text),

@@ -3,9 +3,10 @@
 //! `s3s` reads requests and writes answers, `operations.rs` says which operations there are, one file an operation
 //! family does them, `store.rs` keeps the records. The bytes are blobs.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use nilas_model::{AuthContext, Clock};
+use nilas_model::{AuthContext, Clock, RequestId};
 use nilas_store::{Blobs, Records, Store};
 use nilas_wire::{ApiRequest, ApiResponse};
 use s3s::service::S3Service;
@@ -20,8 +21,10 @@ mod configurations;
 mod delete;
 mod door;
 mod error;
+mod events;
 mod get;
 mod list;
+mod notifications;
 mod operations;
 mod packages;
 mod public;
@@ -37,7 +40,10 @@ pub(crate) use packages::package_path;
 pub use url::ObjectAddress;
 
 use crate::blob_use::BlobUse;
+use crate::deliver::Deliveries;
 use crate::lambda::Lambda;
+use crate::services::Inner;
+use crate::sqs::Sqs;
 
 use error::S3Error;
 
@@ -50,6 +56,8 @@ pub(crate) struct S3 {
     records: Records,
     blobs: Blobs,
     blob_use: BlobUse,
+    /// What is to be sent to whom a bucket's notifications name.
+    deliveries: Deliveries,
     clock: Arc<dyn Clock>,
     /// Held for writing by what must see nothing change: making and deleting buckets, ending uploads. For reading by
     /// whatever else writes, which the revisions of records keep apart.
@@ -67,20 +75,29 @@ pub(crate) struct S3Door {
 #[derive(Debug)]
 pub(crate) struct Cx {
     pub(crate) auth: AuthContext,
+    pub(crate) request_id: RequestId,
+    pub(crate) source_ip: IpAddr,
+    /// Whom notifications may name.
+    pub(crate) lambda: Arc<Lambda>,
+    pub(crate) sqs: Arc<Sqs>,
     /// `http://HOST:PORT`, as the client addressed us.
     pub(crate) base_url: String,
-    /// The request's.
-    pub(crate) body: bytes::Bytes,
     /// Why the operation refused, with more than `s3s` can say of it.
     refusal: std::sync::Mutex<Option<S3Error>>,
 }
 
 impl S3Door {
-    pub(crate) fn open(store: &Store, clock: Arc<dyn Clock>, blob_use: BlobUse) -> Self {
+    pub(crate) fn open(
+        store: &Store,
+        clock: Arc<dyn Clock>,
+        blob_use: BlobUse,
+        deliveries: Deliveries,
+    ) -> Self {
         let s3 = Arc::new(S3 {
             records: store.records(),
             blobs: store.blobs(),
             blob_use,
+            deliveries,
             clock,
             gate: RwLock::new(()),
         });
@@ -94,10 +111,10 @@ impl S3Door {
 
     pub(crate) async fn handle(
         &self,
-        lambda: &Lambda,
+        services: &Inner,
         auth: &AuthContext,
         request: &ApiRequest,
     ) -> ApiResponse {
-        door::handle(self, lambda, auth, request).await
+        door::handle(self, services, auth, request).await
     }
 }

@@ -8,7 +8,7 @@ use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::{Cx, S3};
-use super::{acl, bucket, configurations, delete, get, list, put, tags, upload};
+use super::{acl, bucket, configurations, delete, get, list, notifications, put, tags, upload};
 
 /// Largest document of XML in a request, bytes: 10,000 parts with their checksums.
 const XML_BYTES_MAX: usize = 4 * 1_048_576;
@@ -97,8 +97,8 @@ operations! {
     delete_bucket_lifecycle(DeleteBucketLifecycleInput) -> DeleteBucketLifecycleOutput: configurations::lifecycle_delete;
     get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput: configurations::logging_get;
     put_bucket_logging(PutBucketLoggingInput) -> PutBucketLoggingOutput: configurations::logging_put;
-    get_bucket_notification_configuration(GetBucketNotificationConfigurationInput) -> GetBucketNotificationConfigurationOutput: configurations::notification_get;
-    put_bucket_notification_configuration(PutBucketNotificationConfigurationInput) -> PutBucketNotificationConfigurationOutput: configurations::notification_put;
+    get_bucket_notification_configuration(GetBucketNotificationConfigurationInput) -> GetBucketNotificationConfigurationOutput: notifications::get;
+    put_bucket_notification_configuration(PutBucketNotificationConfigurationInput) -> PutBucketNotificationConfigurationOutput: notifications::put;
     get_bucket_ownership_controls(GetBucketOwnershipControlsInput) -> GetBucketOwnershipControlsOutput: configurations::ownership_get;
     put_bucket_ownership_controls(PutBucketOwnershipControlsInput) -> PutBucketOwnershipControlsOutput: configurations::ownership_put;
     delete_bucket_ownership_controls(DeleteBucketOwnershipControlsInput) -> DeleteBucketOwnershipControlsOutput: configurations::ownership_delete;

@@ -15,6 +15,7 @@ use super::attributes::{self, answer_checksum, attributes_of, claims_of};
 use super::checksum::{self, Algorithm, Checksum};
 use super::condition::{ReadConditions, check_write, timestamp};
 use super::error::S3Error;
+use super::events::Event;
 use super::record::{Attributes, ObjectRecord, Segment};
 use super::store::new_id;
 use super::{Cx, S3};
@@ -53,8 +54,12 @@ pub(crate) async fn put(
     let check = |now: Option<&ObjectRecord>| {
         check_write(&input.key, now, input.if_match.as_ref(), input.if_none_match.as_ref())
     };
-    let _gate = s3.gate.read().await;
-    let object = s3.commit(&input.bucket, &input.key, next, check, &[]).await?;
+    let object = {
+        let _gate = s3.gate.read().await;
+        s3.commit(&input.bucket, &input.key, next, check, &[]).await?
+    };
+    let event = Event::of("ObjectCreated:Put", &input.key, &object);
+    s3.notify(cx, (&input.bucket, bucket), &[event]).await?;
     let mut output = PutObjectOutput {
         e_tag: Some(ETag::Strong(object.etag)),
         checksum_type: object.checksum.as_ref().map(attributes::type_of),
@@ -112,8 +117,12 @@ pub(crate) async fn copy(
         attributes: merged(said, &source, metadata, tags),
         ..ObjectRecord::default()
     };
-    let _gate = s3.gate.read().await;
-    let object = s3.commit(&input.bucket, &input.key, next, |_| Ok(()), &[]).await?;
+    let object = {
+        let _gate = s3.gate.read().await;
+        s3.commit(&input.bucket, &input.key, next, |_| Ok(()), &[]).await?
+    };
+    let event = Event::of("ObjectCreated:Copy", &input.key, &object);
+    s3.notify(cx, (&input.bucket, bucket), &[event]).await?;
     let mut result = CopyObjectResult {
         e_tag: Some(ETag::Strong(object.etag)),
         last_modified: Some(timestamp(object.modified_ms)),

@@ -37,6 +37,7 @@ pub(crate) enum Setting {
     Encryption,
     Lifecycle,
     Logging,
+    Notification,
     Ownership,
     Policy,
     PublicAccessBlock,

@@ -35,6 +35,8 @@ pub(crate) struct Deleted {
     /// Of the version that was removed, or of the marker that was made.
     pub version_id: Option<String>,
     pub delete_marker: bool,
+    /// What it was, to whom the bucket's events are sent; none if there was nothing to delete.
+    pub event: Option<&'static str>,
 }
 
 /// Bytes that were brought in and are on disk; kept until the record that names them is.
@@ -341,6 +343,7 @@ impl S3 {
             let mut deleted = Deleted::default();
             if versioning == Versioning::Never {
                 let Some(newest) = &newest else { return Ok(deleted) };
+                deleted.event = Some("ObjectRemoved:Delete");
                 changes.push(delete(OBJECTS, place, Expect::Revision(newest.revision)));
             } else {
                 let marker = ObjectRecord {
@@ -352,6 +355,7 @@ impl S3 {
                 };
                 deleted.version_id = Some(marker.version().to_owned());
                 deleted.delete_marker = true;
+                deleted.event = Some("ObjectRemoved:DeleteMarkerCreated");
                 changes.push(put(OBJECTS, place, &marker, expected(newest.as_ref()))?);
             }
             if self.apply(changes, &dropped).await? {
@@ -370,11 +374,12 @@ impl S3 {
     ) -> Result<Deleted, S3Error> {
         for _ in 0..S3_COMMIT_TRIES_MAX {
             let mut deleted =
-                Deleted { version_id: Some(version.to_owned()), delete_marker: false };
+                Deleted { version_id: Some(version.to_owned()), ..Deleted::default() };
             let Some((space, found)) = self.version(bucket, key, version).await? else {
                 return Ok(deleted);
             };
             deleted.delete_marker = found.value.delete_marker;
+            deleted.event = Some("ObjectRemoved:Delete");
             let expect = Expect::Revision(found.revision);
             let mut changes = Vec::new();
             if space == VERSIONS {

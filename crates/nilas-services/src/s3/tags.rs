@@ -13,6 +13,7 @@ use s3s::dto::{
 
 use super::attributes::check_tags;
 use super::error::S3Error;
+use super::events::Event;
 use super::record::Setting;
 use super::settings::{self, NO_TAGS};
 use super::{Cx, S3};
@@ -37,14 +38,19 @@ pub(crate) async fn put(
     input: PutObjectTaggingInput,
 ) -> Result<PutObjectTaggingOutput, S3Error> {
     let owner = input.expected_bucket_owner.as_deref();
-    s3.own_bucket(&cx.auth, &input.bucket, owner).await?;
+    let bucket = s3.own_bucket(&cx.auth, &input.bucket, owner).await?.value;
     let tags = parse(input.tagging.tag_set, S3_OBJECT_TAGS_MAX)?;
-    let _gate = s3.gate.read().await;
     let version = input.version_id.as_deref();
-    let object = s3.amend(&input.bucket, &input.key, version, |object| {
-        object.attributes.tags = tags.clone();
-    });
-    Ok(PutObjectTaggingOutput { version_id: object.await?.version_id })
+    let object = {
+        let _gate = s3.gate.read().await;
+        let amended = s3.amend(&input.bucket, &input.key, version, |object| {
+            object.attributes.tags = tags.clone();
+        });
+        amended.await?
+    };
+    let event = Event::of("ObjectTagging:Put", &input.key, &object);
+    s3.notify(cx, (&input.bucket, &bucket), &[event]).await?;
+    Ok(PutObjectTaggingOutput { version_id: object.version_id })
 }
 
 pub(crate) async fn delete(
@@ -53,13 +59,18 @@ pub(crate) async fn delete(
     input: DeleteObjectTaggingInput,
 ) -> Result<DeleteObjectTaggingOutput, S3Error> {
     let owner = input.expected_bucket_owner.as_deref();
-    s3.own_bucket(&cx.auth, &input.bucket, owner).await?;
-    let _gate = s3.gate.read().await;
+    let bucket = s3.own_bucket(&cx.auth, &input.bucket, owner).await?.value;
     let version = input.version_id.as_deref();
-    let object = s3.amend(&input.bucket, &input.key, version, |object| {
-        object.attributes.tags = BTreeMap::new();
-    });
-    Ok(DeleteObjectTaggingOutput { version_id: object.await?.version_id })
+    let object = {
+        let _gate = s3.gate.read().await;
+        let amended = s3.amend(&input.bucket, &input.key, version, |object| {
+            object.attributes.tags = BTreeMap::new();
+        });
+        amended.await?
+    };
+    let event = Event::of("ObjectTagging:Delete", &input.key, &object);
+    s3.notify(cx, (&input.bucket, &bucket), &[event]).await?;
+    Ok(DeleteObjectTaggingOutput { version_id: object.version_id })
 }
 
 pub(crate) async fn bucket_get(

@@ -28,6 +28,7 @@ use crate::shelf::Shelf;
 use error::SqsError;
 pub(crate) use message::MessageAttribute;
 pub(crate) use poll::{Polled, PolledQueue, Receipt};
+pub(crate) use send::Letter;
 
 /// The queues of all accounts and regions.
 #[derive(Debug)]

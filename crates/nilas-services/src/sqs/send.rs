@@ -7,6 +7,7 @@ use bytes::Bytes;
 use nilas_model::AuthContext;
 use nilas_model::limits::{SQS_BATCH_ENTRIES_MAX, SQS_MESSAGE_BYTES_MAX};
 use nilas_store::{MessageId, NewMessage, Settle};
+use nilas_wire::Fault;
 use nilas_wire::sigv4::hex;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -59,6 +60,15 @@ struct Entry {
     message_group_id: Option<String>,
 }
 
+/// A message as another service of this server sends it.
+#[derive(Debug)]
+pub(crate) struct Letter {
+    pub(crate) body: String,
+    pub(crate) attributes: BTreeMap<String, MessageAttribute>,
+    pub(crate) group: Option<String>,
+    pub(crate) deduplication_id: Option<String>,
+}
+
 /// A message that may be sent.
 struct Checked {
     stored: Stored,
@@ -90,6 +100,34 @@ impl Sqs {
             answer.add(id, self.send_one(auth, &queue, entry).await);
         }
         Ok(answer.into_json())
+    }
+
+    /// As SendMessage. To a standard queue the letter is still to be put: that is the part that is answered. A FIFO queue
+    /// has it when this returns, and takes it once.
+    pub(crate) async fn deliver(
+        &self,
+        auth: &AuthContext,
+        queue_arn: &str,
+        letter: Letter,
+    ) -> Result<Option<Settle>, Fault> {
+        let send = async {
+            let queue = self.with_arn(queue_arn).ok_or(SqsError::NoQueue)?;
+            let entry = Entry {
+                message_body: Some(letter.body),
+                message_attributes: letter.attributes,
+                message_group_id: letter.group,
+                message_deduplication_id: letter.deduplication_id,
+                ..Entry::default()
+            };
+            let Checked { stored, due_ms, .. } = self.check(auth, &queue, entry)?;
+            if queue.is_fifo() {
+                self.take(&queue, stored).await?;
+                return Ok(None);
+            }
+            let message = new_message(&queue, &stored, due_ms);
+            Ok(Some(Settle::Push { queue: queue.store_name(), message }))
+        };
+        send.await.map_err(SqsError::fault)
     }
 
     async fn send_one(

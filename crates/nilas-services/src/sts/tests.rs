@@ -42,6 +42,7 @@ async fn check(principal: Principal, body: &'static str, expected: Expect) {
         body: Bytes::from_static(body.as_bytes()),
         request_id: RequestId::parse("7a62c49f-347e-4fc4-9331-6e8eb1e5f5d2").unwrap(),
         local: ([127, 0, 0, 1], 4566).into(),
+        source_ip: [127, 0, 0, 1].into(),
     };
     let sts = Sts::new(Calls::default(), std::sync::Arc::new(Issuer));
     let response = sts.handle(&auth, &request).await;

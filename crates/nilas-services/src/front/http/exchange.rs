@@ -149,7 +149,7 @@ impl Exchange {
         (place, front): (&Place, FrontRequest),
         now_ms: u64,
     ) -> Self {
-        let source_ip = front.source_ip.to_string();
+        let source_ip = front.request.source_ip.to_string();
         Self {
             api: Arc::clone(api),
             stage: stage.name.clone(),

@@ -68,7 +68,7 @@ pub(crate) async fn handle(
                 "$default" => path.to_owned(),
                 name => format!("/{name}{path}"),
             };
-            let source_ip = front.source_ip.to_string();
+            let source_ip = front.request.source_ip.to_string();
             let exchange = Exchange {
                 stage: stage.name.clone(),
                 deployment: stage.deployment.clone(),

@@ -152,7 +152,7 @@ pub(super) struct At {
 
 impl Exchange {
     pub(super) fn new(at: At, front: FrontRequest, now_ms: u64) -> Self {
-        let FrontRequest { request, source_ip, protocol, caller, .. } = front;
+        let FrontRequest { request, protocol, caller, .. } = front;
         let hex = request.request_id.hex();
         let trace = trace(request.header("x-amzn-trace-id"), &hex, now_ms);
         let host = request.header("host").unwrap_or_default();
@@ -164,7 +164,7 @@ impl Exchange {
         } else {
             format!("{}.execute-api.{}.localhost", at.api.id, at.api.region.as_str())
         };
-        let source_ip = source_ip.to_string();
+        let source_ip = request.source_ip.to_string();
         let headers = headers(&request, protocol, &source_ip, &trace);
         let content_type = headers.header_text("content-type").unwrap_or_default();
         let types = &at.stage.routes.binary_types;

@@ -2,19 +2,23 @@
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
-use nilas_model::limits::QUEUE_BODY_BYTES_MAX;
-use nilas_model::{FunctionId, Qualifier, Version};
+use nilas_model::{FunctionId, Qualifier, RequestId, Version};
 use nilas_store::{Leased, Settle};
 use nilas_wire::time;
 use serde_json::value::RawValue;
 
-use super::deliveries::{DeadLetter, Delivery};
 use super::event::Event;
-use super::{DELIVERIES, message, queue_of};
+use super::queue_of;
+use crate::deliver::{self, Delivery, MessageAttribute, To};
 use crate::lambda::Lambda;
 use crate::lambda::event_invoke_config::EventRules;
 use crate::lambda::target::Target;
+
+/// The words of a function's error that a dead letter tells, bytes.
+const ERROR_MESSAGE_BYTES_MAX: usize = 1_024;
 
 /// Why an event is not tried any more.
 #[derive(Debug)]
@@ -56,21 +60,25 @@ pub(super) async fn end(
     let succeeded = matches!(ending, Ending::Succeeded { .. });
     let destination = if succeeded { &rules.on_success } else { &rules.on_failure };
     let now_ms = lambda.clock.epoch_ms();
+    let delivery = |to, body| {
+        let (account, region) = (&target.id.account, &target.id.region);
+        Delivery::new((account, region), &target.id.arn(None).to_string(), to, body)
+    };
     let mut deliveries = Vec::new();
     if let Some(arn) = destination {
         let record = record(target, leased, event, &ending, now_ms);
-        deliveries.push((Delivery::new(target, event, arn, None), record));
+        let to = place(arn, target, BTreeMap::new(), now_ms);
+        deliveries.extend(to.map(|to| delivery(to, record)));
     }
     if let Some(arn) = rules.dead_letter.as_ref().filter(|_| !succeeded) {
-        let dead_letter = DeadLetter { code: 200, message: error_message(&ending) };
-        let delivery = Delivery::new(target, event, arn, Some(dead_letter));
-        deliveries.push((delivery, leased.body.clone()));
+        let to = place(arn, target, letter_attributes(event, &ending), now_ms);
+        deliveries.extend(to.map(|to| delivery(to, leased.body.clone())));
     }
     // The event ends all the same: what cannot be kept must not make it run again.
-    deliveries.retain(|(_, body)| {
-        let fits = body.len() <= QUEUE_BODY_BYTES_MAX;
+    deliveries.retain(|delivery| {
+        let fits = delivery.fits();
         if !fits {
-            let (function, bytes) = (target.id.name.as_str(), body.len());
+            let (function, bytes) = (target.id.name.as_str(), delivery.body.len());
             tracing::warn!(
                 function,
                 request = event.request_id,
@@ -89,11 +97,7 @@ pub(super) async fn end(
             "an event was given up"
         );
     }
-    let push = |(delivery, body): (Delivery, Bytes)| Settle::Push {
-        queue: DELIVERIES.to_owned(),
-        message: message(body, delivery.note(), now_ms),
-    };
-    let parts = deliveries.into_iter().map(push).collect();
+    let parts = deliveries.iter().map(|one| lambda.asynchronous.deliveries.part(one)).collect();
     settle(lambda, &target.id, leased, parts).await;
 }
 
@@ -134,6 +138,58 @@ fn report(id: &FunctionId, settled: Result<bool, nilas_store::StoreError>) {
             "an event's end cannot be written"
         ),
     }
+}
+
+/// The place that an ARN names; `attributes` are for where there are such. None if no service here has it.
+fn place(
+    arn: &str,
+    target: &Target,
+    attributes: BTreeMap<String, MessageAttribute>,
+    now_ms: u64,
+) -> Option<To> {
+    let own = || arn.to_owned();
+    match arn.split(':').nth(2) {
+        Some("lambda") => Some(To::Function { arn: own() }),
+        Some("sqs") => {
+            Some(To::Queue { arn: own(), attributes, group: None, deduplication_id: None })
+        }
+        Some("s3") => {
+            let bucket = arn.rsplit(':').next().unwrap_or_default().to_owned();
+            let stamp = time::iso8601_millis(now_ms);
+            let (day, clock) = stamp.split_once('T').unwrap_or((&stamp, ""));
+            let clock = clock.split('.').next().unwrap_or_default().replace(':', ".");
+            let key = format!(
+                "aws/lambda/async/{}/{}/{day}T{clock}-{}",
+                target.id.name.as_str(),
+                day.replace('-', "/"),
+                RequestId::random()
+            );
+            Some(To::Object { bucket, key })
+        }
+        _ => {
+            tracing::warn!(
+                function = target.id.name.as_str(),
+                arn,
+                "no service has the destination"
+            );
+            None
+        }
+    }
+}
+
+/// What a dead letter tells beside the event.
+fn letter_attributes(event: &Event, ending: &Ending) -> BTreeMap<String, MessageAttribute> {
+    let words = error_message(ending);
+    let words = &words[..words.floor_char_boundary(ERROR_MESSAGE_BYTES_MAX)];
+    let mut attributes = BTreeMap::from([
+        ("RequestID".to_owned(), deliver::string(&event.request_id)),
+        ("ErrorCode".to_owned(), deliver::number(200)),
+    ]);
+    // An attribute has a value.
+    if !words.is_empty() {
+        attributes.insert("ErrorMessage".to_owned(), deliver::string(words));
+    }
+    attributes
 }
 
 /// The function's own words, for the attribute of a dead letter.
@@ -210,7 +266,6 @@ fn record(target: &Target, leased: &Leased, event: &Event, ending: &Ending, now_
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
-    use nilas_model::RequestId;
     use nilas_store::{LeaseId, MessageId};
 
     use super::*;

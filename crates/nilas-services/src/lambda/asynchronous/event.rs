@@ -61,7 +61,7 @@ impl Event {
 
     /// The wait until the next attempt, after it was throttled or the platform has failed.
     pub(super) fn setback_ms(&self) -> u64 {
-        super::backoff_ms(self.setbacks)
+        crate::deliver::backoff_ms(self.setbacks)
     }
 }
 

@@ -10,6 +10,7 @@ use super::super::attributes::{self, answer_checksum, claims_of};
 use super::super::checksum::{self, Checksum};
 use super::super::condition::check_write;
 use super::super::error::S3Error;
+use super::super::events::Event;
 use super::super::record::{ObjectRecord, PartRecord, UploadRecord};
 use super::super::store::{self, UPLOADS};
 use super::super::{Cx, S3};
@@ -20,12 +21,12 @@ pub(crate) async fn complete(
     input: CompleteMultipartUploadInput,
 ) -> Result<CompleteMultipartUploadOutput, S3Error> {
     let expected = input.expected_bucket_owner.as_deref();
-    s3.own_bucket(&cx.auth, &input.bucket, expected).await?;
+    let owned = s3.own_bucket(&cx.auth, &input.bucket, expected).await?.value;
     let claims = claims_of!(input);
     let (bucket, key, id) = (&input.bucket, &input.key, &input.upload_id);
     let named = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
     // Alone: no part may come or go meanwhile.
-    let _alone = s3.gate.write().await;
+    let alone = s3.gate.write().await;
     let upload = super::upload(s3, bucket, key, id).await?.value;
     let present = super::parts(s3, id).await?;
     let chosen = choose(id, &upload, &present, &named)?;
@@ -58,7 +59,10 @@ pub(crate) async fn complete(
         check_write(key, now, input.if_match.as_ref(), input.if_none_match.as_ref())
     };
     let object = s3.commit(bucket, key, object, check, &also).await?;
+    drop(alone);
     s3.blob_use.suspect(dropped);
+    let event = Event::of("ObjectCreated:CompleteMultipartUpload", key, &object);
+    s3.notify(cx, (bucket, &owned), &[event]).await?;
     let mut output = CompleteMultipartUploadOutput {
         e_tag: Some(ETag::Strong(object.etag)),
         location: Some(format!("{}/{bucket}/{}", cx.base_url, nilas_wire::percent::encode(key))),

@@ -31,6 +31,7 @@ pub(crate) const TYPE: ResourceType = ResourceType {
                 Property::json("TargetObjectKeyFormat").inert(),
             ],
         ),
+        Property::json("NotificationConfiguration"),
         Property::json("OwnershipControls"),
         Property::object(
             "PublicAccessBlockConfiguration",
@@ -51,7 +52,6 @@ pub(crate) const TYPE: ResourceType = ResourceType {
         Property::json("MetadataConfiguration"),
         Property::json("MetadataTableConfiguration"),
         Property::json("MetricsConfigurations"),
-        Property::json("NotificationConfiguration"),
         Property::json("ObjectLockConfiguration"),
         Property::boolean("ObjectLockEnabled"),
         Property::json("ReplicationConfiguration"),
@@ -62,14 +62,13 @@ pub(crate) const TYPE: ResourceType = ResourceType {
     delete: |cx, resource, _| Box::pin(delete(cx, resource)),
 };
 
-const REFUSED: [(&str, &str); 10] = [
+const REFUSED: [(&str, &str); 9] = [
     ("AnalyticsConfigurations", "Analytics"),
     ("IntelligentTieringConfigurations", "Intelligent-Tiering"),
     ("InventoryConfigurations", "Inventories"),
     ("MetadataConfiguration", "Metadata tables"),
     ("MetadataTableConfiguration", "Metadata tables"),
     ("MetricsConfigurations", "Request metrics"),
-    ("NotificationConfiguration", "Event notifications"),
     ("ObjectLockConfiguration", "Object Lock"),
     ("ObjectLockEnabled", "Object Lock"),
     ("ReplicationConfiguration", "Replication"),
@@ -91,7 +90,7 @@ enum Removed {
 }
 
 /// In the order in which they are put: what others are checked against first.
-const SETTINGS: [Setting; 9] = [
+const SETTINGS: [Setting; 10] = [
     Setting {
         property: "OwnershipControls",
         query: "ownershipControls",
@@ -153,6 +152,12 @@ const SETTINGS: [Setting; 9] = [
         removed: Removed::Put(
             "<AccelerateConfiguration><Status>Suspended</Status></AccelerateConfiguration>",
         ),
+    },
+    Setting {
+        property: "NotificationConfiguration",
+        query: "notification",
+        document: documents::notification,
+        removed: Removed::Put("<NotificationConfiguration></NotificationConfiguration>"),
     },
 ];
 

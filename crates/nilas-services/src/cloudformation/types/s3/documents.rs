@@ -45,6 +45,41 @@ fn document(root: &str, inside: impl FnOnce(&mut Xml)) -> String {
     xml.into_string()
 }
 
+pub(super) fn notification(value: &Value) -> String {
+    document("NotificationConfiguration", |xml| {
+        for (list, element, from, to) in [
+            ("TopicConfigurations", "TopicConfiguration", "Topic", "Topic"),
+            ("QueueConfigurations", "QueueConfiguration", "Queue", "Queue"),
+            ("LambdaConfigurations", "CloudFunctionConfiguration", "Function", "CloudFunction"),
+        ] {
+            for one in items(value, list) {
+                xml.element(element, |xml| {
+                    copy(xml, one, "Event", "Event");
+                    if let Some(key) = one.get("Filter").and_then(|filter| filter.get("S3Key")) {
+                        xml.element("Filter", |xml| {
+                            xml.element("S3Key", |xml| {
+                                for rule in items(key, "Rules") {
+                                    xml.element("FilterRule", |xml| {
+                                        copy_all(xml, rule, &["Name", "Value"]);
+                                    });
+                                }
+                            });
+                        });
+                    }
+                    copy(xml, one, from, to);
+                });
+            }
+        }
+        let to_bus = value.get("EventBridgeConfiguration").map(|bus| {
+            bus.get("EventBridgeEnabled")
+                .is_none_or(|on| *on != Value::Bool(false) && on != "false")
+        });
+        if to_bus == Some(true) {
+            xml.element("EventBridgeConfiguration", |_| {});
+        }
+    })
+}
+
 pub(super) fn encryption(value: &Value) -> String {
     document("ServerSideEncryptionConfiguration", |xml| {
         for rule in items(value, "ServerSideEncryptionConfiguration") {

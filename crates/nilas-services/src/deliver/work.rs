@@ -1,0 +1,237 @@
+//! Works off what was put down: leases, tries, settles.
+
+use std::sync::{Arc, Weak};
+
+use nilas_model::limits::DELIVERIES_AT_ONCE_MAX;
+use nilas_store::{Leased, Settle};
+use tokio::task::JoinSet;
+
+use super::arrive::{Failed, arrive};
+use super::{Deliveries, Delivery, LetterForm, QUEUE, State, To, number, string};
+use crate::services::Inner;
+use crate::wait;
+
+/// A try takes less.
+const LEASE_MS: u64 = 300_000;
+/// Between two looks at a queue of which nothing is known.
+const IDLE_MS: u64 = 60_000;
+/// What an attribute of a dead letter tells of an error, bytes.
+const ERROR_MESSAGE_BYTES_MAX: usize = 1_024;
+
+/// Works off what there is and what comes. Ends with the services.
+pub(crate) fn start(deliveries: Deliveries, services: Weak<Inner>) {
+    tokio::spawn(work_off(deliveries, services));
+}
+
+async fn work_off(deliveries: Deliveries, services: Weak<Inner>) {
+    let Deliveries { queues, clock } = &deliveries;
+    let mut watch = queues.watch(QUEUE);
+    let mut running: JoinSet<()> = JoinSet::new();
+    loop {
+        while running.try_join_next().is_some() {}
+        watch.mark_unchanged();
+        let now_ms = clock.epoch_ms();
+        let room = DELIVERIES_AT_ONCE_MAX - running.len().min(DELIVERIES_AT_ONCE_MAX);
+        let leased = queues.lease(QUEUE, room, now_ms, now_ms + LEASE_MS).await;
+        let leased = leased.unwrap_or_else(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "deliveries cannot be read");
+            Vec::new()
+        });
+        if services.strong_count() == 0 {
+            return;
+        }
+        let is_idle = leased.is_empty();
+        for one in leased {
+            let (deliveries, services) = (deliveries.clone(), Weak::clone(&services));
+            running.spawn(async move {
+                if let Some(services) = services.upgrade() {
+                    deliver(&deliveries, &services, one).await;
+                }
+            });
+        }
+        if !is_idle && running.len() < DELIVERIES_AT_ONCE_MAX {
+            continue;
+        }
+        // A pause at least: what is due may be unreadable.
+        let due_ms = queues.next_due_ms(QUEUE, now_ms).unwrap_or(now_ms + IDLE_MS);
+        let due_ms = due_ms.clamp(now_ms + 5, now_ms + IDLE_MS);
+        tokio::select! {
+            () = wait::until(clock.as_ref(), due_ms) => {}
+            Some(_) = running.join_next() => {}
+            changed = watch.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+async fn deliver(deliveries: &Deliveries, services: &Arc<Inner>, leased: Leased) {
+    let queue = || QUEUE.to_owned();
+    let ack = Settle::Ack { queue: queue(), id: leased.id, lease: Some(leased.lease) };
+    let Some(delivery) = Delivery::of_message(leased.body.clone()) else {
+        tracing::error!("a delivery cannot be read; discarded");
+        return settle(deliveries, services, vec![ack]).await;
+    };
+    let mut state: State = serde_json::from_slice(&leased.note).unwrap_or_default();
+    let now_ms = deliveries.clock.epoch_ms();
+    let parts = match arrive(services, &delivery, now_ms).await {
+        Ok(arrival) => arrival.into_iter().chain([ack]).collect(),
+        Err(failed) => {
+            state.attempts = state.attempts.saturating_add(1);
+            let end = End::of(&delivery, &state, &failed, now_ms.saturating_sub(leased.pushed_ms));
+            tracing::warn!(
+                source = delivery.source,
+                to = delivery.to.name(),
+                attempts = state.attempts,
+                given_up = end.is_some(),
+                error = %failed,
+                "a delivery did not arrive"
+            );
+            match end {
+                Some(end) => {
+                    let letter = letter(&delivery, &state, &failed, end);
+                    letter.map(|letter| deliveries.part(&letter)).into_iter().chain([ack]).collect()
+                }
+                None => vec![Settle::Retry {
+                    queue: queue(),
+                    id: leased.id,
+                    lease: Some(leased.lease),
+                    due_ms: now_ms + backoff_ms(state.attempts),
+                    note: state.note(),
+                }],
+            }
+        }
+    };
+    settle(deliveries, services, parts).await;
+}
+
+async fn settle(deliveries: &Deliveries, services: &Inner, parts: Vec<Settle>) {
+    let pushed = parts.iter().filter_map(|part| match part {
+        Settle::Push { queue, .. } => Some(queue.clone()),
+        _ => None,
+    });
+    let pushed: Vec<String> = pushed.collect();
+    match deliveries.queues.settle(parts).await {
+        Ok(Some(_)) => pushed.iter().for_each(|queue| services.lambda().events_pushed(queue)),
+        Ok(None) => tracing::warn!("a delivery took longer than its lease"),
+        Err(error) => tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "a delivery's end cannot be written"
+        ),
+    }
+}
+
+/// Why a delivery is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    ForGood,
+    NoMoreTries,
+    TooOld,
+}
+
+impl End {
+    /// None if it is to be tried again.
+    fn of(delivery: &Delivery, state: &State, failed: &Failed, age_ms: u64) -> Option<Self> {
+        if failed.for_good {
+            Some(Self::ForGood)
+        } else if delivery.retries_max.is_some_and(|retries_max| state.attempts > retries_max) {
+            Some(Self::NoMoreTries)
+        } else if age_ms > delivery.age_ms_max {
+            Some(Self::TooOld)
+        } else {
+            None
+        }
+    }
+}
+
+/// What goes to the dead-letter queue, if there is one. It has none of its own.
+fn letter(delivery: &Delivery, state: &State, failed: &Failed, end: End) -> Option<Delivery> {
+    let dead_letter = delivery.dead_letter.as_ref()?;
+    let mut attributes = dead_letter.attributes.clone();
+    match dead_letter.form {
+        LetterForm::Plain => {}
+        LetterForm::EventBridge => {
+            let words = &failed.message;
+            let words = &words[..words.floor_char_boundary(ERROR_MESSAGE_BYTES_MAX)];
+            attributes.insert("ERROR_CODE".to_owned(), string(&failed.code));
+            if !words.is_empty() {
+                attributes.insert("ERROR_MESSAGE".to_owned(), string(words));
+            }
+            let condition = match end {
+                End::ForGood => None,
+                End::NoMoreTries => Some("MaximumRetryAttempts"),
+                End::TooOld => Some("MaximumEventAgeInSeconds"),
+            };
+            if let Some(condition) = condition {
+                attributes.insert("EXHAUSTED_RETRY_CONDITION".to_owned(), string(condition));
+            }
+            let retries = state.attempts.saturating_sub(1);
+            attributes.insert("RETRY_ATTEMPTS".to_owned(), number(retries));
+        }
+    }
+    let to = To::Queue {
+        arn: dead_letter.queue_arn.clone(),
+        attributes,
+        group: None,
+        deduplication_id: None,
+    };
+    Some(Delivery {
+        to,
+        retries_max: None,
+        age_ms_max: super::AGE_MS_MAX,
+        order: None,
+        dead_letter: None,
+        ..delivery.clone()
+    })
+}
+
+/// The wait after `failures` in a row: it doubles from the first to the last.
+pub(crate) fn backoff_ms(failures: u32) -> u64 {
+    const FIRST_MS: u64 = 1_000;
+    const LAST_MS: u64 = 300_000;
+    FIRST_MS.saturating_mul(1 << failures.saturating_sub(1).min(20)).min(LAST_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use nilas_model::{AccountId, Region};
+
+    use super::super::DeadLetter;
+    use super::*;
+
+    #[test]
+    fn what_is_given_up_becomes_a_letter_that_says_why() {
+        let account = AccountId::parse("000000000000").expect("digits");
+        let region = Region::parse("us-east-1").expect("a region");
+        let to = To::Function { arn: "arn:aws:lambda:us-east-1:000000000000:function:f".into() };
+        let mut delivery =
+            Delivery::new((&account, &region), "arn:of:rule", to, Bytes::from_static(b"{}"));
+        delivery.retries_max = Some(2);
+        let failed = |for_good| Failed { code: "C".into(), message: "M".into(), for_good };
+        let end = |attempts, for_good, age_ms| {
+            End::of(&delivery, &State { attempts }, &failed(for_good), age_ms)
+        };
+        assert_eq!(end(1, true, 0), Some(End::ForGood));
+        assert_eq!(end(2, false, 0), None);
+        assert_eq!(end(3, false, 0), Some(End::NoMoreTries));
+        assert_eq!(end(1, false, super::super::AGE_MS_MAX + 1), Some(End::TooOld));
+        let state = State { attempts: 3 };
+        assert_eq!(letter(&delivery, &state, &failed(false), End::NoMoreTries), None);
+        delivery.dead_letter = Some(DeadLetter {
+            queue_arn: "arn:aws:sqs:us-east-1:000000000000:dead".to_owned(),
+            attributes: [("RULE_ARN".to_owned(), string("arn:of:rule"))].into(),
+            form: LetterForm::EventBridge,
+        });
+        let letter = letter(&delivery, &state, &failed(false), End::NoMoreTries);
+        let letter = letter.expect("it has a queue");
+        let To::Queue { arn, attributes, .. } = letter.to else { panic!("a queue") };
+        assert_eq!(arn, "arn:aws:sqs:us-east-1:000000000000:dead");
+        let shown: Vec<String> = attributes
+            .iter()
+            .map(|(name, value)| format!("{name}={}", value.string_value.as_deref().unwrap_or("")))
+            .collect();
+        let expected = "ERROR_CODE=C ERROR_MESSAGE=M EXHAUSTED_RETRY_CONDITION=MaximumRetryAttempts \
+                        RETRY_ATTEMPTS=2 RULE_ARN=arn:of:rule";
+        assert_eq!(shown.join(" "), expected);
+        assert_eq!((letter.body, letter.dead_letter), (Bytes::from_static(b"{}"), None));
+    }
+}
