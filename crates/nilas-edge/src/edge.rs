@@ -25,7 +25,7 @@ use crate::backend::Backend;
 use crate::body::{self, BodyError, Buffered, Held, Room};
 use crate::health;
 use crate::identity::Identity;
-use crate::route::{is_unsigned_read, route};
+use crate::route::{is_link_of_topic, is_unsigned_read, route};
 
 mod front;
 mod websocket;
@@ -278,7 +278,8 @@ impl<B: Backend> Inner<B> {
             account: &self.config.account,
             now_ms: self.clock.epoch_ms(),
         };
-        if service == Service::S3 && is_unsigned_read(parts) {
+        let is_link = service == Service::Sns && is_link_of_topic(parts);
+        if is_link || service == Service::S3 && is_unsigned_read(parts) {
             return Ok(Admitted {
                 service,
                 auth: authenticator.nobody(),

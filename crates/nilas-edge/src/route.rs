@@ -27,6 +27,9 @@ pub(crate) fn route(parts: &Parts<'_>) -> Result<Service, Unrouted> {
     if is_s3(parts) {
         return Ok(Service::S3);
     }
+    if is_link_of_topic(parts) {
+        return Ok(Service::Sns);
+    }
     if is_query_protocol(parts) {
         return Ok(Service::Sts);
     }
@@ -65,6 +68,18 @@ pub(crate) fn is_unsigned_read(parts: &Parts<'_>) -> bool {
     let at_bucket = text(parts.headers, header::HOST).and_then(s3_host::bucket_of).is_some();
     let at_object = parts.path.get(1..).is_some_and(|path| path.contains('/'));
     reads && !signed && (at_bucket || at_object)
+}
+
+/// Whether it is a link in a topic's message: its certificate, the confirmation or the end of a subscription.
+pub(crate) fn is_link_of_topic(parts: &Parts<'_>) -> bool {
+    let signed = parts.headers.contains_key(header::AUTHORIZATION)
+        || sigv2::is_presigned(parts.query)
+        || sigv4::service_hint(parts).is_some();
+    let acts = ["Action=ConfirmSubscription", "Action=Unsubscribe"];
+    let is_action = parts.path == "/" && parts.query.split('&').any(|pair| acts.contains(&pair));
+    let is_certificate =
+        parts.path.starts_with("/SimpleNotificationService-") && parts.path.ends_with(".pem");
+    *parts.method == Method::GET && !signed && (is_action || is_certificate)
 }
 
 fn is_query_protocol(parts: &Parts<'_>) -> bool {

@@ -209,6 +209,20 @@ pub const CLOCK_AHEAD_MS_MAX: u64 = 10 * 365 * 86_400_000;
 pub const ASYNC_EVENTS_RUNNING_MAX: usize = 1_000;
 /// Deliveries to other services that are made at once.
 pub const DELIVERIES_AT_ONCE_MAX: usize = 64;
+/// Deliveries to HTTP endpoints of topics that are made at once.
+pub const HTTP_DELIVERIES_AT_ONCE_MAX: usize = 64;
+/// Topics of SNS, and their subscriptions, of all accounts and regions.
+pub const SNS_TOPICS_MAX: usize = 10_000;
+pub const SNS_SUBSCRIPTIONS_MAX: usize = 100_000;
+/// Subscriptions of one topic, since each is a delivery of each message.
+pub const SNS_SUBSCRIPTIONS_OF_TOPIC_MAX: usize = 1_000;
+/// A message of SNS with its attributes, and all of a batch, bytes.
+pub const SNS_MESSAGE_BYTES_MAX: usize = 262_144;
+pub const SNS_BATCH_ENTRIES_MAX: usize = 10;
+/// Keys of a filter policy, and what the numbers of their values make when multiplied.
+pub const SNS_FILTER_KEYS_MAX: usize = 5;
+pub const SNS_FILTER_COMBINATIONS_MAX: usize = 150;
+pub const SNS_TAGS_MAX: usize = 50;
 /// Queues of SQS, of all accounts and regions.
 pub const SQS_QUEUES_MAX: usize = 10_000;
 /// A message of SQS with its attributes, and all of a batch, bytes.

@@ -52,7 +52,8 @@ pub(crate) fn refuse(service: Service, auth: &AuthContext, request: &ApiRequest)
         (Principal::Role { .. }, Service::S3) => {
             Some(Fault::plain("AccessDenied", 403, "Access Denied"))
         }
-        (Principal::Anonymous, Service::S3) => None,
+        // Links in messages of topics; SNS knows which.
+        (Principal::Anonymous, Service::S3 | Service::Sns) => None,
         (Principal::Anonymous, _) => {
             Some(Fault::plain("AccessDeniedException", 403, "Missing Authentication Token"))
         }

@@ -28,6 +28,7 @@ mod seal;
 mod secrets;
 mod services;
 mod shelf;
+mod sns;
 mod sqs;
 mod ssm;
 mod sts;

@@ -14,7 +14,7 @@ use crate::apigatewayv2::{self, HttpApis};
 use crate::blob_use::{BlobOwner, BlobUse};
 use crate::calls::Calls;
 use crate::cloudformation::CloudFormation;
-use crate::deliver::Deliveries;
+use crate::deliver::{Deliveries, Endpoints};
 use crate::ecr::Ecr;
 use crate::front::{self, Connections, FrontRequest, Session};
 use crate::iam::Iam;
@@ -25,6 +25,7 @@ use crate::lambda::{
 use crate::s3::S3Door;
 use crate::seal::Seal;
 use crate::secrets::Secrets;
+use crate::sns::Sns;
 use crate::sqs::Sqs;
 use crate::ssm::Ssm;
 use crate::sts::Sts;
@@ -55,6 +56,8 @@ pub enum ServicesStartError {
     CloudFormation { source: StoreError },
     #[error("SQS cannot load its queues; the log says why")]
     Sqs,
+    #[error("SNS cannot load its topics; the log says why")]
+    Sns,
     #[error("the key that seals secrets cannot be read")]
     Seal { source: StoreError },
 }
@@ -79,7 +82,9 @@ pub(crate) struct Inner {
     kms: Kms,
     ecr: Ecr,
     admin: Admin,
+    sns: Sns,
     sqs: Arc<Sqs>,
+    endpoints: Endpoints,
     calls: Calls,
     clock: Arc<dyn Clock>,
     roles_administer: bool,
@@ -106,6 +111,8 @@ impl Services {
         let deliveries = Deliveries::new(store.queues(), Arc::clone(&clock));
         let s3 = S3Door::open(&store, Arc::clone(&clock), blob_use.clone(), deliveries.clone());
         let sqs = Arc::new(Sqs::load(&store, Arc::clone(&clock)).await?);
+        let sns =
+            Sns::load(&store, deliveries.clone(), Arc::clone(&clock), &config.data_dir).await?;
         let neighbours = Neighbours {
             blob_use: blob_use.clone(),
             s3: Arc::clone(s3.s3()),
@@ -142,7 +149,9 @@ impl Services {
             kms,
             ecr,
             admin,
+            sns,
             sqs,
+            endpoints: Endpoints::default(),
             calls,
             clock,
             roles_administer,
@@ -205,6 +214,15 @@ impl Inner {
         &self.sqs
     }
 
+    pub(crate) fn sns(&self) -> &Sns {
+        &self.sns
+    }
+
+    /// Users' own, to which is posted.
+    pub(crate) fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
     pub(crate) fn calls(&self) -> &Calls {
         &self.calls
     }
@@ -240,6 +258,7 @@ impl Inner {
                 let apis = (&self.http_apis, &self.rest_apis);
                 Box::pin(apigatewayv2::handle(apis, auth, &request)).await
             }
+            (None, Service::Sns) => Box::pin(self.sns.handle(auth, &request)).await,
             (None, Service::Sqs) => Box::pin(self.sqs.handle(auth, &request)).await,
             (None, Service::Ssm) => Box::pin(self.ssm.handle(auth, &request)).await,
             (None, Service::SecretsManager) => Box::pin(self.secrets.handle(auth, &request)).await,

@@ -18,6 +18,7 @@ pub enum Service {
     Nilas,
     S3,
     SecretsManager,
+    Sns,
     Sqs,
     Ssm,
     Sts,
@@ -46,7 +47,7 @@ const fn query(xmlns: &'static str) -> Protocol {
     Protocol::Query { xmlns }
 }
 
-const ROWS: [Row; 14] = [
+const ROWS: [Row; 15] = [
     row(Service::ApiGateway, "apigateway", None, Protocol::RestJson),
     row(
         Service::CloudFormation,
@@ -63,6 +64,7 @@ const ROWS: [Row; 14] = [
     row(Service::Nilas, "nilas", Some("Nilas"), Protocol::Json11),
     row(Service::S3, "s3", None, Protocol::RestXml),
     row(Service::SecretsManager, "secretsmanager", Some("secretsmanager"), Protocol::Json11),
+    row(Service::Sns, "sns", None, query("http://sns.amazonaws.com/doc/2010-03-31/")),
     row(Service::Sqs, "sqs", Some("AmazonSQS"), Protocol::Json10),
     row(Service::Ssm, "ssm", Some("AmazonSSM"), Protocol::Json11),
     row(Service::Sts, "sts", None, query("https://sts.amazonaws.com/doc/2011-06-15/")),

@@ -165,16 +165,16 @@ async fn unknown_services_are_refused_in_their_shape() {
             r#"400 {"__type":"UnknownOperationException","message":"nilas does not have the service 'dynamodb'."}"#
         ]],
     );
-    let form = Request::new("sns", Method::POST, "/")
+    let form = Request::new("redshift", Method::POST, "/")
         .header("content-type", "application/x-www-form-urlencoded; charset=utf-8");
     check(
-        &server.call(form.body("Action=ListTopics")).await,
+        &server.call(form.body("Action=DescribeClusters")).await,
         expect![[r#"
         400 <ErrorResponse>
           <Error>
             <Type>Sender</Type>
             <Code>InvalidAction</Code>
-            <Message>nilas does not have the service 'sns'.</Message>
+            <Message>nilas does not have the service 'redshift'.</Message>
           </Error>"#]],
     );
     check(

@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderValue, Method, header};
 use nilas_store::Settle;
-use nilas_wire::{Fault, Service, percent};
+use nilas_wire::{Fault, Service, percent, time};
 
 use super::{Delivery, To};
 use crate::calls::Refusal;
@@ -24,7 +24,7 @@ impl Failed {
         Self { code: code.to_owned(), message: message.into(), for_good: true }
     }
 
-    fn answered(status: u16, code: &str, message: String) -> Self {
+    pub(super) fn answered(status: u16, code: &str, message: String) -> Self {
         // Without the namespace that some protocols put before it.
         let code = code.rsplit('#').next().unwrap_or_default().to_owned();
         let is_throttle = status == 429 || code.contains("Throttl");
@@ -49,7 +49,7 @@ pub(super) async fn arrive(
     services: &Inner,
     delivery: &Delivery,
     now_ms: u64,
-) -> Result<Option<Settle>, Failed> {
+) -> Result<Vec<Settle>, Failed> {
     let auth = delivery.auth().ok_or_else(|| {
         Failed::for_good("InvalidParameter", format!("nobody's: {}", delivery.source))
     })?;
@@ -63,7 +63,7 @@ pub(super) async fn arrive(
                     format!("The policy of {arn} does not let {} invoke it.", delivery.source);
                 return Err(Failed::for_good("AccessDeniedException", message));
             }
-            Ok(Some(services.lambda().event_part(arn, delivery.body.clone(), now_ms)?))
+            Ok(vec![services.lambda().event_part(arn, delivery.body.clone(), now_ms)?])
         }
         To::Queue { arn, attributes, group, deduplication_id } => {
             let letter = Letter {
@@ -72,7 +72,7 @@ pub(super) async fn arrive(
                 group: group.clone(),
                 deduplication_id: deduplication_id.clone(),
             };
-            Ok(services.sqs().deliver(&auth, arn, letter).await?)
+            Ok(services.sqs().deliver(&auth, arn, letter).await?.into_iter().collect())
         }
         To::Object { bucket, key } => {
             let path = format!("/{bucket}/{}", percent::encode_path(key));
@@ -80,7 +80,30 @@ pub(super) async fn arrive(
             let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, json)]);
             let body = delivery.body.clone();
             services.calls().raw(Service::S3, &auth, Method::PUT, &path, headers, body).await?;
-            Ok(None)
+            Ok(Vec::new())
+        }
+        To::Topic { arn, subject, attributes } => {
+            let text = String::from_utf8_lossy(&delivery.body).into_owned();
+            let parts =
+                services.sns().publish_parts(arn, text, subject.clone(), attributes.clone());
+            Ok(parts.await?)
+        }
+        To::Http { url, headers } => {
+            services.endpoints().post(url, headers, delivery.body.clone()).await?;
+            Ok(Vec::new())
+        }
+        To::Mail { address, subject } => {
+            let head = format!(
+                "From: no-reply@sns.amazonaws.com\r\nTo: {address}\r\nSubject: {subject}\r\nDate: {}\r\n\
+                 MIME-Version: 1.0\r\nContent-Type: text/plain; charset=UTF-8\r\n\r\n",
+                time::http_date(now_ms)
+            );
+            let mail = [head.as_bytes(), &delivery.body].concat();
+            services.sns().put_mail(&mail).await.map(|()| Vec::new()).map_err(|error| Failed {
+                code: "OutboxFailed".to_owned(),
+                message: error.to_string(),
+                for_good: false,
+            })
         }
     }
 }

@@ -6,6 +6,8 @@
 //! commit. To what is reached by a call it may come twice if the server dies in between.
 
 mod arrive;
+mod http;
+mod pace;
 mod work;
 
 use std::collections::BTreeMap;
@@ -17,11 +19,15 @@ use nilas_model::{AccountId, AuthContext, Clock, Region};
 use nilas_store::{NewMessage, Queues, Settle, StoreError};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::http::Endpoints;
 pub(crate) use crate::sqs::MessageAttribute;
+pub(crate) use pace::{Growth, Pace};
 pub(crate) use work::{backoff_ms, start};
 
 /// Where they wait.
 const QUEUE: &str = "deliveries";
+/// Where those wait that leave the server.
+const HTTP_QUEUE: &str = "deliveries-http";
 /// What is known of a delivery besides its body takes less, where its owner has not bounded it.
 const HEAD_BYTES_SPARE: usize = 16_384;
 /// How long something is tried whose owner says nothing else.
@@ -53,6 +59,9 @@ pub(crate) struct Delivery {
     /// Deliveries of one order arrive one after the other, as they were put down.
     pub(crate) order: Option<String>,
     pub(crate) dead_letter: Option<DeadLetter>,
+    /// None: waits double.
+    #[serde(default)]
+    pub(crate) pace: Option<Pace>,
 }
 
 /// A place. Each `arn` is that of the place.
@@ -70,6 +79,12 @@ pub(crate) enum To {
     },
     /// An object in the account's bucket.
     Object { bucket: String, key: String },
+    /// Its subscriptions.
+    Topic { arn: String, subject: Option<String>, attributes: BTreeMap<String, MessageAttribute> },
+    /// A POST.
+    Http { url: String, headers: Vec<(String, String)> },
+    /// A file in the outbox.
+    Mail { address: String, subject: String },
 }
 
 /// The queue for what did not arrive: the same body, with what is known of it and of the failure as attributes.
@@ -111,7 +126,7 @@ impl Deliveries {
     /// The part of a settlement that puts it down.
     pub(crate) fn part(&self, delivery: &Delivery) -> Settle {
         let message = delivery.message(self.clock.epoch_ms());
-        Settle::Push { queue: QUEUE.to_owned(), message }
+        Settle::Push { queue: delivery.to.lane().to_owned(), message }
     }
 }
 
@@ -134,6 +149,7 @@ impl Delivery {
             age_ms_max: AGE_MS_MAX,
             order: None,
             dead_letter: None,
+            pace: None,
         }
     }
 
@@ -179,6 +195,16 @@ impl To {
         match self {
             Self::Function { arn } | Self::Queue { arn, .. } => arn,
             Self::Object { bucket, .. } => bucket,
+            Self::Topic { arn, .. } => arn,
+            Self::Http { url, .. } => url,
+            Self::Mail { address, .. } => address,
+        }
+    }
+
+    fn lane(&self) -> &'static str {
+        match self {
+            Self::Http { .. } => HTTP_QUEUE,
+            _ => QUEUE,
         }
     }
 }

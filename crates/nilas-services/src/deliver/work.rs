@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Weak};
 
-use nilas_model::limits::DELIVERIES_AT_ONCE_MAX;
+use nilas_model::limits::{DELIVERIES_AT_ONCE_MAX, HTTP_DELIVERIES_AT_ONCE_MAX};
 use nilas_store::{Leased, Settle};
 use tokio::task::JoinSet;
 
 use super::arrive::{Failed, arrive};
-use super::{Deliveries, Delivery, LetterForm, QUEUE, State, To, number, string};
+use super::{Deliveries, Delivery, HTTP_QUEUE, LetterForm, QUEUE, State, To, number, string};
 use crate::services::Inner;
 use crate::wait;
 
@@ -20,19 +20,23 @@ const ERROR_MESSAGE_BYTES_MAX: usize = 1_024;
 
 /// Works off what there is and what comes. Ends with the services.
 pub(crate) fn start(deliveries: Deliveries, services: Weak<Inner>) {
-    tokio::spawn(work_off(deliveries, services));
+    for lane in [QUEUE, HTTP_QUEUE] {
+        tokio::spawn(work_off(lane, deliveries.clone(), Weak::clone(&services)));
+    }
 }
 
-async fn work_off(deliveries: Deliveries, services: Weak<Inner>) {
+async fn work_off(lane: &'static str, deliveries: Deliveries, services: Weak<Inner>) {
+    let at_once_max =
+        if lane == QUEUE { DELIVERIES_AT_ONCE_MAX } else { HTTP_DELIVERIES_AT_ONCE_MAX };
     let Deliveries { queues, clock } = &deliveries;
-    let mut watch = queues.watch(QUEUE);
+    let mut watch = queues.watch(lane);
     let mut running: JoinSet<()> = JoinSet::new();
     loop {
         while running.try_join_next().is_some() {}
         watch.mark_unchanged();
         let now_ms = clock.epoch_ms();
-        let room = DELIVERIES_AT_ONCE_MAX - running.len().min(DELIVERIES_AT_ONCE_MAX);
-        let leased = queues.lease(QUEUE, room, now_ms, now_ms + LEASE_MS).await;
+        let room = at_once_max - running.len().min(at_once_max);
+        let leased = queues.lease(lane, room, now_ms, now_ms + LEASE_MS).await;
         let leased = leased.unwrap_or_else(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "deliveries cannot be read");
             Vec::new()
@@ -45,15 +49,15 @@ async fn work_off(deliveries: Deliveries, services: Weak<Inner>) {
             let (deliveries, services) = (deliveries.clone(), Weak::clone(&services));
             running.spawn(async move {
                 if let Some(services) = services.upgrade() {
-                    deliver(&deliveries, &services, one).await;
+                    deliver(lane, &deliveries, &services, one).await;
                 }
             });
         }
-        if !is_idle && running.len() < DELIVERIES_AT_ONCE_MAX {
+        if !is_idle && running.len() < at_once_max {
             continue;
         }
         // A pause at least: what is due may be unreadable.
-        let due_ms = queues.next_due_ms(QUEUE, now_ms).unwrap_or(now_ms + IDLE_MS);
+        let due_ms = queues.next_due_ms(lane, now_ms).unwrap_or(now_ms + IDLE_MS);
         let due_ms = due_ms.clamp(now_ms + 5, now_ms + IDLE_MS);
         tokio::select! {
             () = wait::until(clock.as_ref(), due_ms) => {}
@@ -63,8 +67,8 @@ async fn work_off(deliveries: Deliveries, services: Weak<Inner>) {
     }
 }
 
-async fn deliver(deliveries: &Deliveries, services: &Arc<Inner>, leased: Leased) {
-    let queue = || QUEUE.to_owned();
+async fn deliver(lane: &str, deliveries: &Deliveries, services: &Arc<Inner>, leased: Leased) {
+    let queue = || lane.to_owned();
     let ack = Settle::Ack { queue: queue(), id: leased.id, lease: Some(leased.lease) };
     let Some(delivery) = Delivery::of_message(leased.body.clone()) else {
         tracing::error!("a delivery cannot be read; discarded");
@@ -94,7 +98,7 @@ async fn deliver(deliveries: &Deliveries, services: &Arc<Inner>, leased: Leased)
                     queue: queue(),
                     id: leased.id,
                     lease: Some(leased.lease),
-                    due_ms: now_ms + backoff_ms(state.attempts),
+                    due_ms: now_ms + delivery.delay_ms(state.attempts),
                     note: state.note(),
                 }],
             }
@@ -116,6 +120,12 @@ async fn settle(deliveries: &Deliveries, services: &Inner, parts: Vec<Settle>) {
             error = &error as &dyn std::error::Error,
             "a delivery's end cannot be written"
         ),
+    }
+}
+
+impl Delivery {
+    fn delay_ms(&self, failures: u32) -> u64 {
+        self.pace.map_or_else(|| backoff_ms(failures), |pace| pace.delay_ms(failures))
     }
 }
 
@@ -167,11 +177,18 @@ fn letter(delivery: &Delivery, state: &State, failed: &Failed, end: End) -> Opti
             attributes.insert("RETRY_ATTEMPTS".to_owned(), number(retries));
         }
     }
+    // A FIFO queue demands what the message came with.
+    let (group, deduplication_id) = match &delivery.to {
+        To::Queue { group, deduplication_id, .. } if dead_letter.queue_arn.ends_with(".fifo") => {
+            (group, deduplication_id)
+        }
+        _ => (&None, &None),
+    };
     let to = To::Queue {
         arn: dead_letter.queue_arn.clone(),
         attributes,
-        group: None,
-        deduplication_id: None,
+        group: group.clone(),
+        deduplication_id: deduplication_id.clone(),
     };
     Some(Delivery {
         to,
@@ -179,6 +196,7 @@ fn letter(delivery: &Delivery, state: &State, failed: &Failed, end: End) -> Opti
         age_ms_max: super::AGE_MS_MAX,
         order: None,
         dead_letter: None,
+        pace: None,
         ..delivery.clone()
     })
 }

@@ -253,12 +253,12 @@ impl Input {
                     destination.version(&function).map_err(|_| invalid())?;
                 }
                 Some("s3") if !of_success => {}
-                Some("sqs") if arn.ends_with(".fifo") => return Err(self.refusal()),
-                Some("sqs") => {}
-                Some("sns" | "events") => {
+                Some("sqs" | "sns") if arn.ends_with(".fifo") => return Err(self.refusal()),
+                Some("sqs" | "sns") => {}
+                Some("events") => {
                     return Err(LambdaError::NotImplemented(format!(
                         "Destinations of this service are not implemented by this server yet: {arn}. Use a \
-                         queue, a function, or for failures a bucket."
+                         queue, a topic, a function, or for failures a bucket."
                     )));
                 }
                 _ => return Err(self.refusal()),

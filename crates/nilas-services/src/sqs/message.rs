@@ -71,12 +71,17 @@ impl MessageAttribute {
     }
 
     /// Bytes that count for the message's size, without the name.
-    fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         let value = self.binary().map_or_else(
             || self.string_value.as_ref().map_or(0, String::len),
             |binary| binary.len(),
         );
         self.data_type.len() + value
+    }
+
+    /// What is wrong with it, if something is.
+    pub(crate) fn problem(&self, name: &str) -> Option<String> {
+        self.check(name).err().map(|error| error.to_string())
     }
 
     fn check(&self, name: &str) -> Result<(), SqsError> {

@@ -11,6 +11,7 @@ mod lambda;
 mod logs;
 mod s3;
 mod secretsmanager;
+mod sns;
 mod sqs;
 mod ssm;
 
@@ -66,6 +67,10 @@ const TYPES: &[&ResourceType] = &[
     &logs::log_group::TYPE,
     &s3::bucket::TYPE,
     &s3::bucket_policy::TYPE,
+    &sns::subscription::TYPE,
+    &sns::topic::TYPE,
+    &sns::topic_inline_policy::TYPE,
+    &sns::topic_policy::TYPE,
     &sqs::queue::TYPE,
     &sqs::queue_policy::TYPE,
     &ssm::parameter::TYPE,

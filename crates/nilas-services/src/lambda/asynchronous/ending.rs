@@ -153,6 +153,7 @@ fn place(
         Some("sqs") => {
             Some(To::Queue { arn: own(), attributes, group: None, deduplication_id: None })
         }
+        Some("sns") => Some(To::Topic { arn: own(), subject: None, attributes }),
         Some("s3") => {
             let bucket = arn.rsplit(':').next().unwrap_or_default().to_owned();
             let stamp = time::iso8601_millis(now_ms);
