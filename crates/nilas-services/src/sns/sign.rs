@@ -6,16 +6,18 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use nilas_wire::Fault;
 use nilas_wire::sigv4::hex;
+use rsa::PrivateKey;
 use rsa::pkcs1v15::SigningKey;
 use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use rsa::sha2::{Digest as _, Sha256};
 use rsa::signature::{SignatureEncoding, Signer as _};
-use rsa::{Generate as _, PrivateKey};
 use serde::{Deserialize, Serialize};
 
 use crate::shelf::Shelf;
 
 const RECORD: &str = "signer";
+/// As AWS's key has.
+const KEY_BITS: usize = 2_048;
 
 /// As the store has it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -76,7 +78,7 @@ impl Signer {
 }
 
 fn make() -> Option<Stored> {
-    let key = PrivateKey::generate().to_pkcs8_der().ok()?;
+    let key = PrivateKey::new(&mut getrandom::SysRng, KEY_BITS).ok()?.to_pkcs8_der().ok()?;
     let pair = rcgen::KeyPair::try_from(key.as_bytes()).ok()?;
     let mut parameters = rcgen::CertificateParams::new(vec!["sns.localhost".to_owned()]).ok()?;
     parameters.distinguished_name.push(rcgen::DnType::CommonName, "sns.localhost");
