@@ -85,6 +85,7 @@ pub(crate) struct Inner {
     sns: Sns,
     sqs: Arc<Sqs>,
     endpoints: Endpoints,
+    deliveries: Deliveries,
     calls: Calls,
     clock: Arc<dyn Clock>,
     roles_administer: bool,
@@ -152,12 +153,13 @@ impl Services {
             sns,
             sqs,
             endpoints: Endpoints::default(),
+            deliveries,
             calls,
             clock,
             roles_administer,
         });
         inner.calls.connect(&inner);
-        deliver::start(deliveries, Arc::downgrade(&inner));
+        deliver::start(&inner);
         // Its steps call the other services.
         inner.cloudformation.resume();
         Ok(Self(inner))
@@ -192,6 +194,10 @@ impl Services {
 impl Inner {
     pub(crate) fn lambda(&self) -> &Arc<Lambda> {
         &self.lambda
+    }
+
+    pub(crate) fn deliveries(&self) -> &Deliveries {
+        &self.deliveries
     }
 
     pub(crate) fn cloudformation(&self) -> &CloudFormation {

@@ -19,21 +19,22 @@ const IDLE_MS: u64 = 60_000;
 const ERROR_MESSAGE_BYTES_MAX: usize = 1_024;
 
 /// Works off what there is and what comes. Ends with the services.
-pub(crate) fn start(deliveries: Deliveries, services: Weak<Inner>) {
-    for lane in [QUEUE, HTTP_QUEUE] {
-        tokio::spawn(work_off(lane, deliveries.clone(), Weak::clone(&services)));
+pub(crate) fn start(services: &Arc<Inner>) {
+    for (lane, at_once_max) in
+        [(QUEUE, DELIVERIES_AT_ONCE_MAX), (HTTP_QUEUE, HTTP_DELIVERIES_AT_ONCE_MAX)]
+    {
+        tokio::spawn(work_off(lane, at_once_max, Arc::downgrade(services)));
     }
 }
 
-async fn work_off(lane: &'static str, deliveries: Deliveries, services: Weak<Inner>) {
-    let at_once_max =
-        if lane == QUEUE { DELIVERIES_AT_ONCE_MAX } else { HTTP_DELIVERIES_AT_ONCE_MAX };
-    let Deliveries { queues, clock } = &deliveries;
-    let mut watch = queues.watch(lane);
+/// Holds nothing of the services while it waits, so that nothing of them outlives them.
+async fn work_off(lane: &'static str, at_once_max: usize, services: Weak<Inner>) {
     let mut running: JoinSet<()> = JoinSet::new();
     loop {
         while running.try_join_next().is_some() {}
-        watch.mark_unchanged();
+        let Some(strong) = services.upgrade() else { return };
+        let Deliveries { queues, clock } = strong.deliveries();
+        let mut watch = queues.watch(lane);
         let now_ms = clock.epoch_ms();
         let room = at_once_max - running.len().min(at_once_max);
         let leased = queues.lease(lane, room, now_ms, now_ms + LEASE_MS).await;
@@ -41,17 +42,10 @@ async fn work_off(lane: &'static str, deliveries: Deliveries, services: Weak<Inn
             tracing::error!(error = &error as &dyn std::error::Error, "deliveries cannot be read");
             Vec::new()
         });
-        if services.strong_count() == 0 {
-            return;
-        }
         let is_idle = leased.is_empty();
         for one in leased {
-            let (deliveries, services) = (deliveries.clone(), Weak::clone(&services));
-            running.spawn(async move {
-                if let Some(services) = services.upgrade() {
-                    deliver(lane, &deliveries, &services, one).await;
-                }
-            });
+            let strong = Arc::clone(&strong);
+            running.spawn(async move { deliver(lane, &strong, one).await });
         }
         if !is_idle && running.len() < at_once_max {
             continue;
@@ -59,6 +53,8 @@ async fn work_off(lane: &'static str, deliveries: Deliveries, services: Weak<Inn
         // A pause at least: what is due may be unreadable.
         let due_ms = queues.next_due_ms(lane, now_ms).unwrap_or(now_ms + IDLE_MS);
         let due_ms = due_ms.clamp(now_ms + 5, now_ms + IDLE_MS);
+        let clock = Arc::clone(clock);
+        drop(strong);
         tokio::select! {
             () = wait::until(clock.as_ref(), due_ms) => {}
             Some(_) = running.join_next() => {}
@@ -67,12 +63,13 @@ async fn work_off(lane: &'static str, deliveries: Deliveries, services: Weak<Inn
     }
 }
 
-async fn deliver(lane: &str, deliveries: &Deliveries, services: &Arc<Inner>, leased: Leased) {
+async fn deliver(lane: &str, services: &Arc<Inner>, leased: Leased) {
+    let deliveries = services.deliveries();
     let queue = || lane.to_owned();
     let ack = Settle::Ack { queue: queue(), id: leased.id, lease: Some(leased.lease) };
     let Some(delivery) = Delivery::of_message(leased.body.clone()) else {
         tracing::error!("a delivery cannot be read; discarded");
-        return settle(deliveries, services, vec![ack]).await;
+        return settle(services, vec![ack]).await;
     };
     let mut state: State = serde_json::from_slice(&leased.note).unwrap_or_default();
     let now_ms = deliveries.clock.epoch_ms();
@@ -104,16 +101,16 @@ async fn deliver(lane: &str, deliveries: &Deliveries, services: &Arc<Inner>, lea
             }
         }
     };
-    settle(deliveries, services, parts).await;
+    settle(services, parts).await;
 }
 
-async fn settle(deliveries: &Deliveries, services: &Inner, parts: Vec<Settle>) {
+async fn settle(services: &Inner, parts: Vec<Settle>) {
     let pushed = parts.iter().filter_map(|part| match part {
         Settle::Push { queue, .. } => Some(queue.clone()),
         _ => None,
     });
     let pushed: Vec<String> = pushed.collect();
-    match deliveries.queues.settle(parts).await {
+    match services.deliveries().queues.settle(parts).await {
         Ok(Some(_)) => pushed.iter().for_each(|queue| services.lambda().events_pushed(queue)),
         Ok(None) => tracing::warn!("a delivery took longer than its lease"),
         Err(error) => tracing::error!(
