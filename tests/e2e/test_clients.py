@@ -135,7 +135,7 @@ def test_a_function_error_and_an_error_of_the_call(cli, main_server):
 def javascript(tmp_path_factory):
     """Runs a script with AWS's SDK v3 from npm; it prints one JSON value."""
     directory = tmp_path_factory.mktemp("sdk-v3")
-    packages = ["client-lambda", "client-cloudwatch-logs", "client-sts", "client-kinesis", "client-dynamodb", "client-sns"]
+    packages = ["client-lambda", "client-cloudwatch-logs", "client-sts", "client-kinesis", "client-dynamodb", "client-ses"]
     install = ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error", *(f"@aws-sdk/{name}" for name in packages)]
     subprocess.run(install, cwd=directory, check=True, timeout=300, stdin=subprocess.DEVNULL)
 
@@ -206,12 +206,12 @@ def test_javascript_sdk_meets_services_that_are_not_there(javascript, main_serve
     answer = javascript(main_server, """
 import {KinesisClient, ListStreamsCommand} from '@aws-sdk/client-kinesis';
 import {DynamoDBClient, ListTablesCommand} from '@aws-sdk/client-dynamodb';
-import {SNSClient, ListTopicsCommand} from '@aws-sdk/client-sns';
+import {SESClient, ListIdentitiesCommand} from '@aws-sdk/client-ses';
 import {STSClient, GetCallerIdentityCommand} from '@aws-sdk/client-sts';
 import {CloudWatchLogsClient, DescribeLogGroupsCommand} from '@aws-sdk/client-cloudwatch-logs';
 const refused = {};
 for (const [client, command] of [
-  [new KinesisClient({}), new ListStreamsCommand({})], [new DynamoDBClient({}), new ListTablesCommand({})], [new SNSClient({}), new ListTopicsCommand({})],
+  [new KinesisClient({}), new ListStreamsCommand({})], [new DynamoDBClient({}), new ListTablesCommand({})], [new SESClient({}), new ListIdentitiesCommand({})],
 ]) {
   try { await client.send(command) } catch (e) { refused[client.constructor.name] = [e.name, e.message, e.$metadata.httpStatusCode] }
 }
@@ -224,7 +224,7 @@ process.exit(0);
     assert answer["refused"] == {
         "KinesisClient": ["UnknownOperationException", words % "kinesis", 400],
         "DynamoDBClient": ["UnknownOperationException", words % "dynamodb", 400],
-        "SNSClient": ["InvalidAction", words % "sns", 400],
+        "SESClient": ["InvalidAction", words % "ses", 400],
     }
     assert answer["account"] == "000000000000"
 
@@ -236,7 +236,7 @@ process.exit(0);
     "service, operation, members",
     [
         ("dynamodb", "list_tables", {}),
-        ("sns", "list_topics", {}),
+        ("ses", "list_identities", {}),
         ("apigateway", "get_vpc_links", {}),
         ("events", "list_archives", {}),
         ("lambda", "list_code_signing_configs", {}),

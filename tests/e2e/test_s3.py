@@ -326,7 +326,7 @@ def test_sub_resources_of_buckets(s3, bucket):
     s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
     target = {"QueueConfigurations": [{"QueueArn": "arn:aws:sqs:us-east-1:000000000000:q", "Events": ["s3:ObjectCreated:*"]}]}
     answer = refused(s3.put_bucket_notification_configuration, Bucket=bucket, NotificationConfiguration=target)
-    assert answer[:2] == (501, "NotImplemented")
+    assert answer[:2] == (400, "InvalidArgument")  # There is no such queue.
     assert "QueueConfigurations" not in s3.get_bucket_notification_configuration(Bucket=bucket)
     assert "LoggingEnabled" not in s3.get_bucket_logging(Bucket=bucket)
 

@@ -92,7 +92,7 @@ def test_wrong_credentials(main_server, key, secret, code):
 def test_unknown_services_answer_in_their_own_shape(main_server):
     for service, call in [
         ("dynamodb", lambda c: c.list_tables()),
-        ("sns", lambda c: c.list_topics()),
+        ("ses", lambda c: c.list_identities()),
         ("kinesis", lambda c: c.list_streams()),
     ]:
         with pytest.raises(botocore.exceptions.ClientError) as refused:

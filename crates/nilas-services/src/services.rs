@@ -134,7 +134,6 @@ impl Services {
         let kms = Kms::new(store.records(), seal, Arc::clone(&clock));
         let ecr = Ecr::new(store.records(), Arc::clone(&clock));
         let admin = Admin::new(Arc::clone(&lambda), Arc::clone(&clock), config.virtual_clock);
-        let sts = Sts::new(calls.clone(), credentials);
         let inner = Arc::new(Inner {
             lambda,
             cloudformation,
@@ -144,7 +143,7 @@ impl Services {
             connections: Connections::default(),
             logs: store.logs(),
             iam: Iam::new(store.records(), Arc::clone(&clock)),
-            sts,
+            sts: Sts::new(calls.clone(), credentials),
             ssm,
             secrets,
             kms,

@@ -29,25 +29,30 @@ pub(crate) fn start(services: &Arc<Inner>) {
 
 /// Holds nothing of the services while it waits, so that nothing of them outlives them.
 async fn work_off(lane: &'static str, at_once_max: usize, services: Weak<Inner>) {
-    let mut running: JoinSet<()> = JoinSet::new();
+    // Each task answers how many deliveries it had.
+    let mut running: JoinSet<usize> = JoinSet::new();
+    let mut held = 0;
     loop {
-        while running.try_join_next().is_some() {}
+        while let Some(ended) = running.try_join_next() {
+            held -= ended.unwrap_or(1);
+        }
         let Some(strong) = services.upgrade() else { return };
         let Deliveries { queues, clock } = strong.deliveries();
         let mut watch = queues.watch(lane);
         let now_ms = clock.epoch_ms();
-        let room = at_once_max - running.len().min(at_once_max);
+        let room = at_once_max.saturating_sub(held);
         let leased = queues.lease(lane, room, now_ms, now_ms + LEASE_MS).await;
         let leased = leased.unwrap_or_else(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "deliveries cannot be read");
             Vec::new()
         });
         let is_idle = leased.is_empty();
-        for one in leased {
-            let strong = Arc::clone(&strong);
-            running.spawn(async move { deliver(lane, &strong, one).await });
+        // What is of one order comes in a row.
+        for order in leased.chunk_by(|one, next| one.group.is_some() && one.group == next.group) {
+            held += order.len();
+            running.spawn(deliver_in_order(lane, Arc::clone(&strong), order.to_vec()));
         }
-        if !is_idle && running.len() < at_once_max {
+        if !is_idle && held < at_once_max {
             continue;
         }
         // A pause at least: what is due may be unreadable.
@@ -57,13 +62,31 @@ async fn work_off(lane: &'static str, at_once_max: usize, services: Weak<Inner>)
         drop(strong);
         tokio::select! {
             () = wait::until(clock.as_ref(), due_ms) => {}
-            Some(_) = running.join_next() => {}
+            Some(ended) = running.join_next() => held -= ended.unwrap_or(1),
             changed = watch.changed() => if changed.is_err() { return },
         }
     }
 }
 
-async fn deliver(lane: &str, services: &Arc<Inner>, leased: Leased) {
+/// One after the other; behind one that is to be tried again, all wait.
+async fn deliver_in_order(lane: &str, services: Arc<Inner>, order: Vec<Leased>) -> usize {
+    let count = order.len();
+    let mut order = order.into_iter();
+    for leased in order.by_ref() {
+        if !deliver(lane, &services, leased).await {
+            break;
+        }
+    }
+    let Deliveries { queues, clock } = services.deliveries();
+    let now_ms = clock.epoch_ms();
+    for leased in order {
+        queues.extend(lane, leased.id, leased.lease, now_ms, now_ms);
+    }
+    count
+}
+
+/// Answers whether the delivery has ended.
+async fn deliver(lane: &str, services: &Arc<Inner>, leased: Leased) -> bool {
     let deliveries = services.deliveries();
     let queue = || lane.to_owned();
     let ack = Settle::Ack { queue: queue(), id: leased.id, lease: Some(leased.lease) };
@@ -73,51 +96,57 @@ async fn deliver(lane: &str, services: &Arc<Inner>, leased: Leased) {
     };
     let mut state: State = serde_json::from_slice(&leased.note).unwrap_or_default();
     let now_ms = deliveries.clock.epoch_ms();
-    let parts = match arrive(services, &delivery, now_ms).await {
-        Ok(arrival) => arrival.into_iter().chain([ack]).collect(),
-        Err(failed) => {
-            state.attempts = state.attempts.saturating_add(1);
-            let end = End::of(&delivery, &state, &failed, now_ms.saturating_sub(leased.pushed_ms));
-            tracing::warn!(
-                source = delivery.source,
-                to = delivery.to.name(),
-                attempts = state.attempts,
-                given_up = end.is_some(),
-                error = %failed,
-                "a delivery did not arrive"
-            );
-            match end {
-                Some(end) => {
-                    let letter = letter(&delivery, &state, &failed, end);
-                    letter.map(|letter| deliveries.part(&letter)).into_iter().chain([ack]).collect()
-                }
-                None => vec![Settle::Retry {
-                    queue: queue(),
-                    id: leased.id,
-                    lease: Some(leased.lease),
-                    due_ms: now_ms + delivery.delay_ms(state.attempts),
-                    note: state.note(),
-                }],
-            }
+    let failed = match arrive(services, &delivery, now_ms).await {
+        Ok(arrival) => {
+            return settle(services, arrival.into_iter().chain([ack]).collect()).await;
         }
+        Err(failed) => failed,
     };
-    settle(services, parts).await;
+    state.attempts = state.attempts.saturating_add(1);
+    let end = End::of(&delivery, &state, &failed, now_ms.saturating_sub(leased.pushed_ms));
+    tracing::warn!(
+        source = delivery.source,
+        to = delivery.to.name(),
+        attempts = state.attempts,
+        given_up = end.is_some(),
+        error = %failed,
+        "a delivery did not arrive"
+    );
+    let Some(end) = end else {
+        let again = Settle::Retry {
+            queue: queue(),
+            id: leased.id,
+            lease: Some(leased.lease),
+            due_ms: now_ms + delivery.delay_ms(state.attempts),
+            note: state.note(),
+        };
+        settle(services, vec![again]).await;
+        return false;
+    };
+    let letter = letter(&delivery, &state, &failed, end);
+    let letter = letter.map(|letter| deliveries.part(&letter));
+    settle(services, letter.into_iter().chain([ack]).collect()).await
 }
 
-async fn settle(services: &Inner, parts: Vec<Settle>) {
+/// Answers whether that was done.
+async fn settle(services: &Inner, parts: Vec<Settle>) -> bool {
     let pushed = parts.iter().filter_map(|part| match part {
         Settle::Push { queue, .. } => Some(queue.clone()),
         _ => None,
     });
     let pushed: Vec<String> = pushed.collect();
     match services.deliveries().queues.settle(parts).await {
-        Ok(Some(_)) => pushed.iter().for_each(|queue| services.lambda().events_pushed(queue)),
+        Ok(Some(_)) => {
+            pushed.iter().for_each(|queue| services.lambda().events_pushed(queue));
+            return true;
+        }
         Ok(None) => tracing::warn!("a delivery took longer than its lease"),
         Err(error) => tracing::error!(
             error = &error as &dyn std::error::Error,
             "a delivery's end cannot be written"
         ),
     }
+    false
 }
 
 impl Delivery {
